@@ -1,0 +1,82 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Fuse any Hugging Face text encoder with any timm vision encoder, inside transformers.
+
+Importing this package is light: it loads neither torch nor transformers. Public names load their module on first
+use, and transformers' auto classes know the package from the moment either of the two is imported.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from hf_multimodal.registration import install_import_hook, register
+
+if TYPE_CHECKING:
+    from hf_multimodal.data.collator import MultimodalCollator
+    from hf_multimodal.data.loading import load_rows
+    from hf_multimodal.data.scenes import make_scenes
+    from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
+    from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
+    from hf_multimodal.modeling.modeling_multimodal import (
+        MultimodalForClassification,
+        MultimodalForQuestionAnswering,
+        MultimodalModel,
+    )
+    from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
+    from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+    from hf_multimodal.training.arguments import MultimodalTrainingArguments
+    from hf_multimodal.training.trainer import MultimodalTrainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MultimodalClassificationPipeline",
+    "MultimodalCollator",
+    "MultimodalConfig",
+    "MultimodalForClassification",
+    "MultimodalForQuestionAnswering",
+    "MultimodalImageProcessor",
+    "MultimodalModel",
+    "MultimodalProcessor",
+    "MultimodalTrainer",
+    "MultimodalTrainingArguments",
+    "__version__",
+    "load_rows",
+    "make_scenes",
+]
+
+# Where each lazy public name lives. Type checkers read the imports above, the interpreter reads this table.
+_MODULE_OF = {
+    "MultimodalClassificationPipeline": "hf_multimodal.modeling.pipeline_multimodal",
+    "MultimodalCollator": "hf_multimodal.data.collator",
+    "MultimodalConfig": "hf_multimodal.modeling.configuration_multimodal",
+    "MultimodalForClassification": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalForQuestionAnswering": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalImageProcessor": "hf_multimodal.modeling.image_processing_multimodal",
+    "MultimodalModel": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalProcessor": "hf_multimodal.modeling.processing_multimodal",
+    "MultimodalTrainer": "hf_multimodal.training.trainer",
+    "MultimodalTrainingArguments": "hf_multimodal.training.arguments",
+    "load_rows": "hf_multimodal.data.loading",
+    "make_scenes": "hf_multimodal.data.scenes",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562), and register the model classes when one of them is asked for."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'hf_multimodal' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    module_name = _MODULE_OF[name]
+    if module_name.startswith("hf_multimodal.modeling."):
+        register()
+    value: object = getattr(import_module(module_name), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the lazy names too, so that completion finds them."""
+    return sorted({*globals(), *_MODULE_OF})
+
+
+install_import_hook()

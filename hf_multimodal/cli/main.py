@@ -1,0 +1,54 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`hf-multimodal`: the verbs, imported lazily so that `--help` costs nothing."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hf_multimodal import __version__
+from hf_multimodal.cli.evaluate import evaluate
+from hf_multimodal.cli.predict import predict
+from hf_multimodal.cli.train import train
+
+app = typer.Typer(
+    name="hf-multimodal",
+    help="Train, evaluate and use models that fuse text and images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (train, evaluate, predict):
+    app.command()(verb)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Train, evaluate and use models that fuse text and images."""
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake ends with one line and exit code 2, not with a traceback."""
+    run_verb(app)
+
+
+def run_verb(command: typer.Typer) -> None:
+    """Runs a typer application and turns user errors into one line on standard error."""
+    try:
+        command()
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+__all__ = ["app", "main", "run_verb"]

@@ -1,0 +1,117 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Rows to a batch: opens images as they are needed, encodes labels, and names the row where anything is wrong."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from hf_multimodal.data.images import ImageError, open_image
+from hf_multimodal.data.labels import LabelError, LabelSchema
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from transformers import BatchFeature
+
+    from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+
+Row = Mapping[str, Any]
+
+
+class RowError(ValueError):
+    """A row that cannot be used; the text names the row and the column, and says what to do."""
+
+
+@dataclass
+class MultimodalCollator:
+    """Collates rows as `load_rows` returns them into the tensors a model takes.
+
+    It can be pickled, so it works in the worker processes of a `DataLoader`.
+
+    Args:
+        processor: Turns text and images into tensors; its `modalities` say which columns are read.
+        label_schema: How labels are encoded. Without it the batch holds no labels.
+        column_names: The user's own column name of each canonical one, for the errors.
+        max_length: Longest text in tokens; by default the tokenizer's own limit.
+    """
+
+    processor: "MultimodalProcessor"
+    label_schema: LabelSchema | None = None
+    column_names: Mapping[str, str] | None = field(default=None)
+    max_length: int | None = None
+
+    def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
+        """Collates rows.
+
+        Args:
+            rows: Mappings with a key per modality (None or no key: absent), and optionally `label` and `row_id`.
+
+        Returns:
+            The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
+            one regression target, else (B, num_labels) float.
+
+        Raises:
+            RowError: if a row has no modality at all, or one of its values cannot be used.
+        """
+        row_ids = [row.get("row_id", index) for index, row in enumerate(rows)]
+        columns: dict[str, list[Any]] = {modality: [] for modality in self.processor.modalities}
+        for row, row_id in zip(rows, row_ids, strict=True):
+            for modality, cells in columns.items():
+                cells.append(self._read(row, row_id, modality))
+            if all(cells[-1] is None for cells in columns.values()):
+                missing = ", ".join(repr(self._source(modality)) for modality in columns)
+                raise RowError(
+                    f"Row {row_id!r} has nothing in any of its columns {missing}: at least one modality must be there. "
+                    "Fill one in or drop the row."
+                )
+        arguments: dict[str, Any] = {_PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
+        if self.max_length is not None and "text" in columns:
+            arguments["max_length"] = self.max_length
+        batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
+        if self.label_schema is not None and any("label" in row for row in rows):
+            batch["labels"] = self._labels(rows, row_ids, self.label_schema)
+        return batch
+
+    def _source(self, canonical: str) -> str:
+        return (self.column_names or {}).get(canonical, canonical)
+
+    def _read(self, row: Row, row_id: int | str, modality: str) -> Any:  # noqa: ANN401 (a text or an image)
+        value = row.get(modality)
+        if value is None:
+            return None
+        try:
+            return _READERS[modality](value)
+        except (ImageError, TypeError) as error:
+            raise RowError(f"Row {row_id!r}, column {self._source(modality)!r}: {error}") from error
+
+    def _labels(self, rows: Sequence[Row], row_ids: list[int | str], schema: LabelSchema) -> torch.Tensor:
+        column = self._source("label")
+        try:
+            labels = [
+                schema.encode(row.get("label"), row=row_id, column=column)
+                for row, row_id in zip(rows, row_ids, strict=True)
+            ]
+        except LabelError as error:
+            raise RowError(str(error)) from error
+        is_index = schema.problem_type == "single_label_classification"
+        return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
+
+
+def _read_text(value: Any) -> str:  # noqa: ANN401 (any cell)
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{value!r} is of type {type(value).__name__}, not a text. Convert the column with str(), or use None for "
+            "an absent text."
+        )
+    return value
+
+
+def _read_image(value: Any) -> "Image.Image | None":  # noqa: ANN401 (any cell)
+    is_empty = isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is None
+    return None if is_empty else open_image(value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"text": _read_text, "image": _read_image}
+_PROCESSOR_ARGUMENTS = {"text": "text", "image": "images"}

@@ -1,0 +1,148 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a label column means: its problem type, its names, and how one value becomes a training target."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hf_multimodal.data.label_encoding import ENCODERS, LabelError, LabelNames
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["LabelError", "LabelSchema", "check_labels"]
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """The labels of a dataset.
+
+    Args:
+        problem_type: `single_label_classification`, `multi_label_classification` or `regression`, as in transformers.
+        names: The label names in index order; for regression, the names of the targets.
+        stored_names: What the integers of a `ClassLabel` column stand for. They may be ordered otherwise than `names`,
+            as when a saved model's names are applied to another dataset.
+
+    Raises:
+        ValueError: if the problem type is unknown or the names are not distinct strings.
+    """
+
+    problem_type: str
+    names: tuple[str, ...]
+    stored_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks the fields and freezes the names."""
+        # Imported here because the package's command line imports this file, and the configuration imports torch.
+        from hf_multimodal.modeling.configuration_multimodal import PROBLEM_TYPES, check_known
+
+        check_known("problem_type", self.problem_type, PROBLEM_TYPES)
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "stored_names", tuple(self.stored_names))
+        LabelNames(self.problem_type, self.names, self.stored_names)
+
+    @cached_property
+    def _labels(self) -> LabelNames:
+        return LabelNames(self.problem_type, self.names, self.stored_names)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes, or of regression targets."""
+        return len(self.names)
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Index to name, as in a transformers configuration."""
+        return dict(enumerate(self.names))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Name to index, as in a transformers configuration."""
+        return dict(self._labels.ids)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: "datasets.Dataset | datasets.IterableDataset",
+        column: str = "label",
+        problem_type: str | None = None,
+        names: Sequence[str] | None = None,
+    ) -> "LabelSchema":
+        """Infers the schema from a label column.
+
+        Strings, integers, bools and `ClassLabel` mean a single label, lists of these mean several labels, floats mean
+        regression, and lists of floats mean regression with several targets. The names are those of the `ClassLabel`,
+        else the distinct values in order.
+
+        Args:
+            dataset: Rows with the label column. A streamed dataset is not read through: unless its column is a
+                `ClassLabel`, `names` and `problem_type` must be given.
+            column: The label column's name.
+            problem_type: Overrides the inferred problem type.
+            names: Overrides the inferred names.
+
+        Raises:
+            ValueError: if the column is missing or empty, or its values do not fit the problem type.
+        """
+        from hf_multimodal.data.label_inference import infer_labels
+
+        return cls(*infer_labels(dataset, column, problem_type, names))
+
+    def encode(self, value: Any, *, row: int | str, column: str) -> int | float | list[float]:  # noqa: ANN401
+        """Turns one cell of the label column into a training target.
+
+        Args:
+            value: The cell.
+            row: The row's id, for the error.
+            column: The column's name in the user's data, for the error.
+
+        Returns:
+            The class index; or 0. and 1. per class; or the regression target (a list where there are several).
+
+        Raises:
+            LabelError: if the value is missing, is not in the set, or does not fit the problem type.
+        """
+        try:
+            return ENCODERS[self.problem_type](self._labels, value)
+        except LabelError as error:
+            raise LabelError(f"Row {row!r}, column {column!r}: {error}") from None
+
+    def decode(self, index: int) -> str:
+        """Names a class.
+
+        Raises:
+            ValueError: if there is no class of that index.
+        """
+        if not 0 <= index < self.num_labels:
+            raise ValueError(f"There is no label {index}: indices go from 0 to {self.num_labels - 1}.")
+        return self.names[index]
+
+
+def check_labels(
+    dataset: "datasets.Dataset | datasets.IterableDataset", schema: LabelSchema, *, column: str, source_column: str
+) -> None:
+    """Encodes the whole label column once, so that a bad label is found before training starts.
+
+    Only the label column is read. A streamed dataset is left alone: its labels are checked as they come.
+
+    Args:
+        dataset: Rows as `load_rows` returns them.
+        schema: What the labels should be.
+        column: The label column's name in `dataset`.
+        source_column: Its name in the user's data, for the error.
+
+    Raises:
+        LabelError: naming the first row whose label does not fit.
+    """
+    from hf_multimodal.data.label_inference import column_values
+
+    values = column_values(dataset, column)
+    if values is None:
+        return
+    row_ids: Iterable[int | str] = range(len(values))
+    if "row_id" in dataset.column_names:
+        row_ids = column_values(dataset, "row_id") or ()
+    for row, value in zip(row_ids, values, strict=True):
+        schema.encode(value, row=row, column=source_column)

@@ -1,0 +1,215 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Loads rows from any source under the package's own column names, with images left undecoded."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from hf_multimodal.data.sources import Rows, Source, open_source
+from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_known
+
+COLUMNS = (*MODALITIES, "label", "id")
+ROW_ID = "row_id"
+
+
+def load_rows(
+    source: Source,
+    *,
+    split: str | None,
+    columns: Mapping[str, str],
+    keep: Sequence[str] = (),
+    streaming: bool = False,
+    revision: str | None = None,
+    **load_kwargs: Any,  # noqa: ANN401 (of datasets.load_dataset or make_scenes)
+) -> Rows:
+    """Loads one split and maps its columns.
+
+    Image columns hold file paths, encoded bytes or decoded images in the source; in the result they are
+    `datasets.Image(decode=False)`, opened by the collator only. Paths in local tables are relative to the table's
+    folder and may not leave it. Nothing is written beside the source: `datasets` caches in its usual place.
+
+    Args:
+        source: `"scenes"` (built in); a `datasets.Dataset` or dictionary of them; a list of dict rows; a local folder
+            with tables named after their splits (`train-*.parquet`, `data/test.csv`) or with images (one subfolder per
+            label, or listed in a metadata.csv); a .parquet, .csv, .tsv, .json or .jsonl file; or a Hub id.
+        split: Name of the split, where the source has any; None takes the only one. A table's split is in its file's
+            name, else it is `train`. A slice such as `train[:100]` works for files, folders and the Hub.
+        columns: The source's column for each of `text`, `image`, `label` and `id`; at least one modality.
+        keep: Other columns to carry along under their own names.
+        streaming: Whether to read rows as they are needed, without a cache.
+        revision: Revision of a Hub dataset.
+        **load_kwargs: Options of `datasets.load_dataset` for files, folders and the Hub; `num_rows`, `seed`,
+            `image_size` for the scenes.
+
+    Returns:
+        Rows with the columns `columns` names, those of `keep`, and `row_id` (of the `id` column, else the row's index).
+
+    Raises:
+        ValueError: if the source, split, or a column does not exist, cannot be read, or holds something else.
+    """
+    wanted = {canonical: name for canonical, name in columns.items() if name is not None}
+    opened = open_source(
+        source,
+        split=split,
+        image_columns=[wanted["image"]] if "image" in wanted else [],
+        streaming=streaming,
+        revision=revision,
+        options=load_kwargs,
+    )
+    rows = opened.rows
+    available = rows.column_names or list(next(iter(rows.take(1)), {}))
+    _check_columns(wanted, keep, available)
+    new_names = {name: ROW_ID if canonical == "id" else canonical for canonical, name in wanted.items()}
+    new_names.update({name: name for name in keep})
+    if rows.features is not None:
+        _check_features(wanted, rows.features)
+    map_columns = _map_dataset if isinstance(rows, datasets.Dataset) else _map_stream
+    return map_columns(rows, new_names, opened.folder)
+
+
+def _check_columns(wanted: Mapping[str, str], keep: Sequence[str], available: Sequence[str]) -> None:
+    for canonical in wanted:
+        check_known("column name", canonical, COLUMNS)
+    if not any(modality in wanted for modality in MODALITIES):
+        raise ValueError(f"columns maps no modality. Map at least one of {', '.join(MODALITIES)} to a column.")
+    if not available:
+        raise ValueError("The source has no rows.")
+    for name in [*wanted.values(), *keep]:
+        if name not in available:
+            nearest = difflib.get_close_matches(str(name), available, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise ValueError(f"There is no column {name!r}.{hint} Columns there are: {', '.join(available)}.")
+    names = [*wanted.values(), *keep]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"Column {name!r} is named more than once in columns and keep. Name it once.")
+    for name in keep:
+        if name in (*COLUMNS, ROW_ID):
+            raise ValueError(f"keep cannot hold {name!r}, which is one of the package's own names: map it in columns.")
+
+
+def _check_features(wanted: Mapping[str, str], features: datasets.Features) -> None:
+    """Refuses columns of a type that no row can be right in."""
+    remedies = {
+        "text": ("text", _is_text, "Convert it to strings, or map another column."),
+        "image": ("images", _is_image, "Map a column of images, of encoded bytes or of file paths."),
+        "id": ("ids", _is_id, "Convert it to strings or integers, or leave `id` out to number the rows."),
+    }
+    for canonical, name in wanted.items():
+        if canonical in remedies:
+            what, is_fit, remedy = remedies[canonical]
+            if not is_fit(features[name]):
+                raise ValueError(f"Column {name!r} holds {features[name]}, which cannot be {what}. {remedy}")
+
+
+def _dtype(feature: Any) -> str:  # noqa: ANN401 (a datasets feature)
+    return feature.dtype if isinstance(feature, datasets.Value) else ""
+
+
+def _is_text(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+    return _dtype(feature) in ("string", "large_string", "null")
+
+
+def _is_id(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+    return _dtype(feature) in ("string", "large_string") or "int" in _dtype(feature)
+
+
+def _is_image(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+    if isinstance(feature, Mapping):
+        return not set(feature) - {"bytes", "path"}
+    return isinstance(feature, datasets.Image) or _is_text(feature) or _dtype(feature) in ("binary", "large_binary")
+
+
+def _map_dataset(rows: datasets.Dataset, new_names: Mapping[str, str], folder: Path | None) -> datasets.Dataset:
+    if len(rows) == 0:
+        raise ValueError("The source has no rows.")
+    source_names = {new: name for name, new in new_names.items()}
+    rows = rows.select_columns(list(new_names)).rename_columns(dict(new_names))
+    if ROW_ID not in source_names:
+        rows = rows.add_column(ROW_ID, list(range(len(rows))))
+    if "image" in source_names:
+        paths = _stored_paths(rows, "image") if folder is not None else None
+        if folder is not None and paths is not None:
+            resolve = _path_resolver(folder, source_names["image"])
+            ids = rows.with_format(None)[ROW_ID]
+            resolved = [resolve(path, row) for path, row in zip(paths, ids, strict=True)]
+            rows = rows.remove_columns("image").add_column("image", resolved)
+        rows = rows.cast_column("image", datasets.Image(decode=False))
+    return rows
+
+
+def _stored_paths(rows: datasets.Dataset, column: str) -> list[str | None] | None:
+    """The file paths that a column holds, or None if it holds the images themselves."""
+    values = rows.select_columns([column]).with_format("arrow")[:].column(column)
+    if _is_text(rows.features[column]):
+        return values.to_pylist()
+    if "binary" in _dtype(rows.features[column]):
+        return None
+    fields = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
+    has_bytes = "bytes" in fields and fields["bytes"].null_count < len(values)
+    return None if has_bytes or "path" not in fields else fields["path"].to_pylist()
+
+
+def _map_stream(rows: datasets.IterableDataset, new_names: Mapping[str, str], folder: Path | None) -> Rows:
+    source_names = {new: name for name, new in new_names.items()}
+    features = None
+    if rows.features is not None:
+        features = datasets.Features({new: rows.features[name] for name, new in new_names.items()})
+        features.update({} if ROW_ID in features else {ROW_ID: datasets.Value("int64")})
+        if "image" in features:
+            features["image"] = datasets.Image(decode=False)
+        if isinstance(rows.features.get(source_names.get("image", "")), datasets.Image):
+            rows = rows.cast_column(source_names["image"], datasets.Image(decode=False))
+    resolve = _path_resolver(folder, source_names.get("image", "")) if folder is not None else None
+    map_row = partial(_map_row, new_names=dict(new_names), resolve=resolve)
+    return rows.map(map_row, with_indices=True, remove_columns=rows.column_names, features=features)
+
+
+def _map_row(
+    row: Mapping[str, Any], index: int, new_names: Mapping[str, str], resolve: "_PathResolver | None"
+) -> dict[str, Any]:
+    mapped = {new: row[name] for name, new in new_names.items()}
+    mapped.setdefault(ROW_ID, index)
+    image = mapped.get("image")
+    if isinstance(image, (str, bytes)):
+        image = {"bytes": None, "path": image} if isinstance(image, str) else {"bytes": image, "path": None}
+    if resolve is not None and isinstance(image, Mapping) and image.get("bytes") is None:
+        path = resolve(image.get("path"), mapped[ROW_ID])
+        image = {"bytes": None, "path": path} if path is not None else None
+    if "image" in mapped:
+        mapped["image"] = image
+    return mapped
+
+
+_PathResolver = Callable[[str | None, int | str], str | None]
+
+
+def _path_resolver(folder: Path, column: str) -> _PathResolver:
+    return partial(_resolve_path, root=os.path.realpath(folder), column=column)
+
+
+def _resolve_path(path: str | None, row: int | str, *, root: str, column: str) -> str | None:
+    """Makes a path absolute; one that leaves the table's folder could read any file of this machine.
+
+    Raises:
+        ValueError: naming the row and column of a path that leaves the folder or is a URL.
+    """
+    if not path:
+        return None
+    if "://" in path:
+        raise ValueError(
+            f"Row {row!r}, column {column!r}: {path!r} is a URL, and URLs are not read. Download the images."
+        )
+    resolved = os.path.realpath(os.path.join(root, path))
+    if os.path.commonpath((root, resolved)) != root:
+        raise ValueError(
+            f"Row {row!r}, column {column!r}: {path!r} leads out of {root!r}. Move the image into that folder, or give "
+            "the rows as a list of dicts."
+        )
+    return resolved

@@ -1,0 +1,127 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The composite configuration: one sub-configuration per tower, the fusion, and the head."""
+
+import difflib
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+# Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
+TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config"}
+MODALITIES = tuple(TOWER_CONFIG_FIELDS)
+FUSIONS = ("cross_attention", "concat")
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+
+
+def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Refuses a name that is not in a fixed set.
+
+    Raises:
+        ValueError: naming what was given, the nearest known name, and all known names.
+    """
+    if name in known:
+        return
+    nearest = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+@strict
+class MultimodalConfig(PreTrainedConfig):
+    r"""Configuration of every `Multimodal*` model.
+
+    A tower is present when its sub-configuration is. The generic fields (`hidden_size`, `num_hidden_layers`,
+    `num_attention_heads`, `intermediate_size`, …) describe the fusion; each tower keeps its own in its sub-configuration.
+
+    Args:
+        text_config: Any Hugging Face text encoder's configuration, or its dict with a `model_type`.
+        vision_config: Any timm backbone (`{"architecture": "resnet18", "model_args": {…}}`) or Hugging Face vision
+            model's configuration. `model_args` are handed to `timm.create_model` unchanged.
+        hidden_size: Width of the fused tokens and of the pooled vector.
+        fusion: Name of the fusion, one of `FUSIONS`.
+        num_hidden_layers: Fusion layers.
+        num_attention_heads: Attention heads of the fusion.
+        intermediate_size: Width of the fusion's feed-forward layers.
+        hidden_act: Activation of the feed-forward layers, a key of `transformers.activations.ACT2FN`.
+        hidden_dropout_prob: Dropout on the fusion's residual branches.
+        attention_probs_dropout_prob: Dropout on the fusion's attention weights.
+        fusion_gates: Whether cross-attention starts closed behind a learned tanh gate (Flamingo, Alayrac et al. 2022),
+            so that training starts from the towers' own features.
+        classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
+        frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
+        layer_norm_eps: Epsilon of the fusion's layer norms.
+        initializer_range: Standard deviation of the fusion's and heads' initial weights.
+
+    Raises:
+        ValueError: if the fusion, the problem type or a frozen tower is unknown, or if the heads do not divide the width.
+    """
+
+    model_type = "hf_multimodal"
+    keys_to_ignore_at_inference = ["modality_embeds", "hidden_states", "attentions", "cross_attentions"]
+    sub_configs_defaults = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
+    }
+
+    text_config: PreTrainedConfig | dict | None = None
+    vision_config: PreTrainedConfig | dict | None = None
+    hidden_size: int = 256
+    fusion: str = "cross_attention"
+    num_hidden_layers: int = 2
+    num_attention_heads: int = 8
+    intermediate_size: int = 1024
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: int | float = 0.1
+    attention_probs_dropout_prob: int | float = 0.0
+    fusion_gates: bool = False
+    classifier_dropout: int | float | None = None
+    frozen_towers: list[str] | None = None
+    layer_norm_eps: float = 1e-6
+    initializer_range: float = 0.02
+
+    def validate_fusion(self) -> None:
+        """Checks the fusion's name and shape."""
+        check_known("fusion", self.fusion, FUSIONS)
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}: "
+                "choose a multiple, for instance "
+                f"hidden_size={max(1, self.hidden_size // self.num_attention_heads) * self.num_attention_heads}."
+            )
+
+    def validate_task(self) -> None:
+        """Checks the problem type's name."""
+        if self.problem_type is not None:
+            check_known("problem_type", self.problem_type, PROBLEM_TYPES)
+
+    def validate_frozen_towers(self) -> None:
+        """Checks that every frozen tower is there."""
+        for modality in self.frozen_towers or ():
+            check_known("modality in frozen_towers", modality, MODALITIES)
+            if modality not in self.modalities:
+                raise ValueError(
+                    f"frozen_towers names {modality!r}, but this configuration has no {TOWER_CONFIG_FIELDS[modality]}: "
+                    f"add the tower or drop it from frozen_towers. Towers present: {list(self.modalities)}."
+                )
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that have a tower, in the order of `MODALITIES`."""
+        return tuple(m for m, field in TOWER_CONFIG_FIELDS.items() if getattr(self, field, None) is not None)
+
+    def tower_config(self, modality: str) -> PreTrainedConfig:
+        """Returns one tower's sub-configuration.
+
+        Raises:
+            ValueError: if the modality is unknown or has no tower here.
+        """
+        check_known("modality", modality, MODALITIES)
+        config = getattr(self, TOWER_CONFIG_FIELDS[modality])
+        if config is None:
+            raise ValueError(f"This model has no {modality} tower. Its modalities: {list(self.modalities)}.")
+        return config
+
+
+__all__ = ["FUSIONS", "MODALITIES", "PROBLEM_TYPES", "TOWER_CONFIG_FIELDS", "MultimodalConfig", "check_known"]

@@ -1,0 +1,144 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a user may say about one tower, and the backbone configuration that follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import timm
+from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
+
+from .configuration_multimodal import MODALITIES, check_known
+
+
+@dataclass(frozen=True)
+class TowerSpec:
+    """One tower as the user describes it.
+
+    Attributes:
+        path: Hub id, `timm/…` id, timm architecture name, or local folder.
+        config: A backbone configuration (or its dict with a `model_type`): the tower starts from fresh weights.
+        pretrained: Whether to load the weights that `path` holds; False takes only its configuration.
+        frozen: Whether the backbone is neither trained nor put into training mode.
+        architecture: timm architecture, for a folder that holds bare weights or, without `path`, for fresh weights.
+        model_args: Keyword arguments for `timm.create_model`, for instance `{"pad_type": "same"}`.
+        image_size: Side of the square input in pixels; None takes the backbone's own.
+        tokenizer: Tokenizer, or the id or folder of one; None takes the one in `path`.
+        revision: Commit, tag or branch of a Hub id.
+    """
+
+    path: str | None = None
+    config: PreTrainedConfig | Mapping[str, Any] | None = None
+    pretrained: bool = True
+    frozen: bool = False
+    architecture: str | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    image_size: int | None = None
+    tokenizer: Any = None
+    revision: str | None = None
+
+    @property
+    def loads_weights(self) -> bool:
+        """Whether there are pretrained weights to load."""
+        return self.path is not None and self.pretrained
+
+
+def parse_tower(modality: str, value: Any) -> TowerSpec:  # noqa: ANN401 (the union is spelled out below)
+    """Reads a tower given as an id or folder, a configuration object, a dict of `TowerSpec` fields, or a `TowerSpec`.
+
+    Raises:
+        ValueError: if the modality or a field is unknown, or nothing says which backbone to build.
+        TypeError: if the value is of another type.
+    """
+    check_known("modality", modality, MODALITIES)
+    if isinstance(value, TowerSpec):
+        spec = value
+    elif isinstance(value, (str, Path)):
+        spec = TowerSpec(path=str(value))
+    elif isinstance(value, PreTrainedConfig):
+        spec = TowerSpec(config=value)
+    elif isinstance(value, Mapping):
+        for key in value:
+            check_known(f"field of the {modality} tower", key, tuple(f.name for f in fields(TowerSpec)))
+        spec = TowerSpec(**value)
+    else:
+        raise TypeError(
+            f"The {modality} tower is {type(value).__name__}: give a Hub id or folder, a configuration, or a dict of "
+            f"{', '.join(f.name for f in fields(TowerSpec))}."
+        )
+    if spec.path is None and spec.config is None and spec.architecture is None:
+        raise ValueError(f"The {modality} tower names no backbone: set path, config or (for timm) architecture.")
+    return spec
+
+
+def parse_towers(towers: Mapping[str, Any]) -> dict[str, TowerSpec]:
+    """Reads several towers, in the package's modality order; None entries are left out.
+
+    Raises:
+        ValueError: if no tower is given, or one is unknown.
+    """
+    for modality in towers:
+        check_known("modality", modality, MODALITIES)
+    specs = {m: parse_tower(m, towers[m]) for m in MODALITIES if towers.get(m) is not None}
+    if not specs:
+        raise ValueError(f"No tower given: give at least one of {', '.join(MODALITIES)}.")
+    return specs
+
+
+def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
+    """Returns the backbone configuration a tower description stands for.
+
+    Raises:
+        ValueError: if a local folder has neither a configuration nor an `architecture` beside it.
+    """
+    if isinstance(spec.config, PreTrainedConfig):
+        return spec.config
+    if spec.config is not None:
+        return _config_from_dict(modality, dict(spec.config))
+    if spec.architecture is not None:
+        return _timm_config(spec)
+    path = timm_hub_id(spec.path) if modality == "image" else spec.path
+    if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
+        raise ValueError(
+            f"The {modality} tower's folder {path!r} has no config.json. For a folder of bare timm weights name the "
+            "architecture beside it: {path: …, architecture: …}."
+        )
+    config = AutoConfig.from_pretrained(path, revision=spec.revision)
+    if config.model_type == "timm_wrapper":
+        return _timm_config(spec, config)
+    # a checkpoint of a dual encoder (CLIP, SigLIP): take the half that reads this modality
+    half = getattr(config, {"text": "text_config", "image": "vision_config"}[modality], None)
+    return half if isinstance(half, PreTrainedConfig) else config
+
+
+def timm_hub_id(path: str) -> str:
+    """Turns a bare timm architecture name (`resnet18`, `resnet18.a1_in1k`) into the Hub id of its weights."""
+    if "/" in path or Path(path).is_dir() or not timm.is_model(path.split(".")[0]):
+        return path
+    pretrained_cfg = timm.get_pretrained_cfg(path)
+    return getattr(pretrained_cfg, "hf_hub_id", None) or path
+
+
+def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig:
+    default = {"text": "bert", "image": "timm_wrapper"}[modality]
+    return AutoConfig.for_model(values.pop("model_type", default), **values)
+
+
+def _timm_config(spec: TowerSpec, config: PreTrainedConfig | None = None) -> TimmWrapperConfig:
+    if config is None:
+        if not timm.is_model(spec.architecture):
+            check_known("timm architecture", spec.architecture, tuple(timm.list_models()))
+        config = TimmWrapperConfig(architecture=spec.architecture)
+    args = {**(config.model_args or {}), **spec.model_args}
+    args.pop("num_classes", None)  # written by timm.save_for_hf; the wrapper passes its own
+    pretrained_cfg = timm.get_pretrained_cfg(config.architecture)
+    # Backbones built for one input size (ViT, Swin) must be told another; convolutional ones take any.
+    if spec.image_size is not None and getattr(pretrained_cfg, "fixed_input_size", False):
+        args.setdefault("img_size", spec.image_size)
+    config.model_args = args or None
+    return config
+
+
+__all__ = ["TowerSpec", "parse_tower", "parse_towers", "timm_hub_id", "tower_config"]

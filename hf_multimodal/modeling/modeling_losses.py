@@ -1,0 +1,70 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Objectives: pure functions of logits and labels."""
+
+import torch
+from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
+
+
+def infer_problem_type(labels: torch.Tensor, num_labels: int) -> str:
+    """Infers the problem type from the labels when the configuration does not name it, as transformers does.
+
+    Args:
+        labels: (B,) or (B, C).
+        num_labels: C.
+    """
+    if num_labels == 1:
+        return "regression"
+    is_integer = not (labels.is_floating_point() or labels.dtype == torch.bool)
+    return "single_label_classification" if is_integer and labels.ndim == 1 else "multi_label_classification"
+
+
+def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type: str) -> torch.Tensor:
+    """Mean loss over the batch: cross-entropy, binary cross-entropy per label, or squared error.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) long for one label per row; (B, C) of 0/1 for several; (B,) or (B, C) float for regression.
+        problem_type: `single_label_classification`, `multi_label_classification` or `regression`.
+
+    Raises:
+        ValueError: if the labels' type or shape does not fit the problem type.
+    """
+    logits = logits.float()
+    if problem_type == "single_label_classification":
+        if labels.is_floating_point() or labels.ndim != 1:
+            raise ValueError(
+                f"problem_type='single_label_classification' needs integer labels of shape (batch,), got {labels.dtype} "
+                f"of shape {tuple(labels.shape)}. For several labels per row set problem_type='multi_label_classification'; "
+                "for numbers set problem_type='regression'."
+            )
+        return F.cross_entropy(logits, labels)
+    labels = labels.to(logits.dtype)
+    if labels.ndim == 1 and logits.shape[1] == 1:
+        labels = labels.unsqueeze(1)
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"problem_type={problem_type!r} with {logits.shape[1]} labels needs labels of shape {tuple(logits.shape)}, "
+            f"got {tuple(labels.shape)}."
+        )
+    if problem_type == "regression":
+        return F.mse_loss(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Loss over an answer set: cross-entropy for one right answer, soft binary cross-entropy for scored answers.
+
+    Soft scores follow VQA 2.0 practice (Teney et al. 2018, "Tips and Tricks for Visual Question Answering"): the binary
+    cross-entropy is summed over the answers and averaged over the rows.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) long answer indices, or (B, C) float scores between 0 and 1.
+    """
+    if labels.ndim == 1:
+        return classification_loss(logits, labels, "single_label_classification")
+    return classification_loss(logits, labels, "multi_label_classification") * logits.shape[1]
+
+
+__all__ = ["answer_loss", "classification_loss", "infer_problem_type"]

@@ -1,0 +1,311 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+from .configuration_multimodal import MultimodalConfig, TOWER_CONFIG_FIELDS
+from .configuration_towers import parse_towers, tower_config
+from .modeling_fusion import FUSION_CLASSES, CrossAttentionLayer, FusionAttention, ResidualGate
+from .modeling_heads import AnswerHead, ClassificationHead
+from .modeling_losses import answer_loss, classification_loss, infer_problem_type
+from .modeling_outputs import MultimodalClassifierOutput, MultimodalModelOutput, TowerOutput
+from .modeling_pretrained_towers import load_backbone
+from .modeling_towers import TOWER_CLASSES, Tower, build_backbone
+from .remote_code import AUTO_MAP, PIPELINE, copy_modeling_code
+
+
+class MultimodalPreTrainedModel(PreTrainedModel):
+    """What every `Multimodal*` model shares: initial weights, building from towers, saving with its own code."""
+
+    config_class = MultimodalConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    # the loss is a mean over the batch: without this, Trainer would not divide it by the accumulation steps
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["CrossAttentionLayer"]
+    _pipelines: dict[str, list[str]] = {}
+
+    def __init__(self, config: MultimodalConfig) -> None:
+        super().__init__(config)
+        if config.fusion != "cross_attention":  # accelerate refuses names of classes that are not in the model
+            self._no_split_modules = []
+        if "text" not in config.modalities:
+            self.main_input_name = "pixel_values"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Tower):
+            init.normal_(module.absent_token, mean=0.0, std=self.config.initializer_range)
+        elif isinstance(module, ResidualGate):
+            init.zeros_(module.alpha)
+
+    @classmethod
+    def from_towers_pretrained(
+        cls, *, text: Any = None, image: Any = None, **config_kwargs: Any  # noqa: ANN401 (see parse_tower)
+    ) -> "MultimodalPreTrainedModel":
+        """Builds a model over existing towers; fusion and head start fresh.
+
+        Args:
+            text: Hub id, local folder, configuration, or dict of `TowerSpec` fields of the text encoder.
+            image: The same for the vision encoder; also a timm architecture name or `timm/…` id.
+            **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
+
+        Raises:
+            ValueError: if a tower is unknown, or a folder holds no fitting weights.
+        """
+        specs = parse_towers({"text": text, "image": image})
+        configs = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
+        frozen = [m for m, spec in specs.items() if spec.frozen]
+        model = cls(cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs}))
+        towers = getattr(model, cls.base_model_prefix, model).towers
+        for modality, spec in specs.items():
+            if spec.loads_weights:
+                backbone = load_backbone(modality, spec, configs[TOWER_CONFIG_FIELDS[modality]])
+                towers[modality].backbone.load_state_dict(backbone.state_dict())
+        return model
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a model, or with loading info a pair)
+        """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for module in model.modules():
+            if isinstance(module, Tower):
+                module.freeze()
+        return loaded
+
+    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Saves weights and configuration, and the code that loads them where this package is absent."""
+        self.config.auto_map = dict(AUTO_MAP)
+        self.config.custom_pipelines = {
+            task: {"impl": PIPELINE, "pt": classes, "type": "multimodal"} for task, classes in self._pipelines.items()
+        }
+        if kwargs.get("is_main_process", True):
+            copy_modeling_code(save_directory)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+
+class MultimodalModel(MultimodalPreTrainedModel):
+    """Towers and fusion, without a head."""
+
+    _can_record_outputs = {
+        "hidden_states": CrossAttentionLayer,
+        "attentions": OutputRecorder(FusionAttention, index=1, layer_name="self_attention"),
+        "cross_attentions": OutputRecorder(FusionAttention, index=1, layer_name="cross_attention"),
+    }
+
+    def __init__(self, config: MultimodalConfig) -> None:
+        super().__init__(config)
+        if not config.modalities:
+            raise ValueError(
+                "The configuration has no tower: give at least one of " + ", ".join(TOWER_CONFIG_FIELDS.values()) + "."
+            )
+        frozen = config.frozen_towers or ()
+        self.towers = nn.ModuleDict(
+            {
+                m: TOWER_CLASSES[m](
+                    build_backbone(config.tower_config(m)), config.hidden_size, config.layer_norm_eps, m in frozen
+                )
+                for m in config.modalities
+            }
+        )
+        self.fusion = FUSION_CLASSES[config.fusion](config, config.modalities)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module | None:
+        """Returns the text tower's token embeddings, or None without a text tower."""
+        return self.towers["text"].backbone.get_input_embeddings() if "text" in self.towers else None
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the text tower's token embeddings."""
+        self.towers["text"].backbone.set_input_embeddings(value)
+
+    def encode(
+        self, inputs: dict[str, dict[str, torch.Tensor | None]], modality_mask: torch.Tensor | None
+    ) -> dict[str, TowerOutput]:
+        """Runs every tower on its inputs.
+
+        Args:
+            inputs: modality -> keyword arguments of its tower. A modality whose arguments are all None is absent.
+            modality_mask: (B, M) bool, True = present; None = whatever is given is present.
+
+        Returns:
+            modality -> tokens (B, L, H) with their mask, for every tower of the model.
+
+        Raises:
+            ValueError: if nothing is given.
+        """
+        given = {m: {k: x for k, x in inputs[m].items() if x is not None} for m in self.towers}
+        sizes = [x.shape[0] for arguments in given.values() for x in arguments.values()]
+        if not sizes:
+            raise ValueError(f"Nothing to encode: give the inputs of at least one of {', '.join(self.towers)}.")
+        outputs = {}
+        for index, (modality, tower) in enumerate(self.towers.items()):
+            present = None if modality_mask is None else modality_mask[:, index].bool()
+            outputs[modality] = tower(present, **given[modality]) if given[modality] else tower.absent(sizes[0])
+        return outputs
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        modality_mask: torch.Tensor | None = None,
+        **kwargs: Any,  # noqa: ANN401 (output_* flags, read by the decorators)
+    ) -> MultimodalModelOutput:
+        """Encodes and fuses a batch.
+
+        Args:
+            input_ids: (B, L) token ids.
+            attention_mask: (B, L) 1 = real token.
+            token_type_ids: (B, L), for encoders that use them.
+            inputs_embeds: (B, L, W) instead of `input_ids`.
+            pixel_values: (B, 3, height, width).
+            modality_mask: (B, M) bool in the order of `config.modalities`, True = present. What stands in the tensors of
+                an absent modality has no influence.
+            **kwargs: `output_hidden_states`, `output_attentions` (eager attention only), `return_dict`.
+
+        Raises:
+            ValueError: if nothing is given.
+        """
+        text = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "inputs_embeds": inputs_embeds,
+        }
+        towers = self.encode({"text": text, "image": {"pixel_values": pixel_values}}, modality_mask)
+        fused = self.fusion(towers)
+        return MultimodalModelOutput(
+            last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
+            pooler_output=fused.pooled,
+            modality_embeds=fused.modality_embeds,
+            token_mask=torch.cat([tower.mask for tower in towers.values()], dim=1).long(),
+        )
+
+
+class _MultimodalWithHead(MultimodalPreTrainedModel):
+    """A `MultimodalModel` and a head over its pooled vector; subclasses bring head and objective."""
+
+    def __init__(self, config: MultimodalConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.model = MultimodalModel(config)
+        dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
+        self.head = self.build_head(config, float(dropout))
+        self.post_init()
+
+    def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
+        """Builds the head."""
+        raise NotImplementedError
+
+    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Computes the objective from logits (B, C) and labels."""
+        raise NotImplementedError
+
+    def get_input_embeddings(self) -> nn.Module | None:
+        """Returns the text tower's token embeddings, or None without a text tower."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the text tower's token embeddings."""
+        self.model.set_input_embeddings(value)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        modality_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        **kwargs: Any,  # noqa: ANN401 (output_* flags)
+    ) -> MultimodalClassifierOutput:
+        """Scores the labels of a batch; see `MultimodalModel.forward` for the inputs.
+
+        Args:
+            input_ids: (B, L).
+            attention_mask: (B, L).
+            token_type_ids: (B, L).
+            inputs_embeds: (B, L, W).
+            pixel_values: (B, 3, height, width).
+            modality_mask: (B, M).
+            labels: (B,) or (B, C), see the class's objective; the loss is the mean over the batch.
+            **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            token_type_ids=token_type_ids,
+            inputs_embeds=inputs_embeds,
+            pixel_values=pixel_values,
+            modality_mask=modality_mask,
+            **kwargs,
+        )
+        logits = self.head(outputs.pooler_output)
+        return MultimodalClassifierOutput(
+            loss=None if labels is None else self.compute_loss(logits, labels),
+            logits=logits,
+            modality_embeds=outputs.modality_embeds,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            cross_attentions=outputs.cross_attentions,
+        )
+
+
+class MultimodalForClassification(_MultimodalWithHead):
+    """Single-label or multi-label classification, or regression, by `config.problem_type`."""
+
+    _pipelines = {"multimodal-classification": ["AutoModelForSequenceClassification"]}
+
+    def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
+        """Builds a linear head."""
+        return ClassificationHead(config.hidden_size, config.num_labels, dropout)
+
+    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Computes cross-entropy, binary cross-entropy, or squared error."""
+        problem_type = self.config.problem_type or infer_problem_type(labels, self.config.num_labels)
+        return classification_loss(logits, labels, problem_type)
+
+
+class MultimodalForQuestionAnswering(_MultimodalWithHead):
+    """Visual question answering over a fixed answer set (`config.id2label`)."""
+
+    _pipelines = {"multimodal-question-answering": ["AutoModelForVisualQuestionAnswering"]}
+
+    def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
+        """Builds a two-layer answer scorer."""
+        return AnswerHead(config.hidden_size, config.num_labels, dropout, config.layer_norm_eps)
+
+    def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Computes cross-entropy for answer indices, soft binary cross-entropy for answer scores (B, C)."""
+        return answer_loss(logits, labels)
+
+
+__all__ = [
+    "MultimodalForClassification",
+    "MultimodalForQuestionAnswering",
+    "MultimodalModel",
+    "MultimodalPreTrainedModel",
+]

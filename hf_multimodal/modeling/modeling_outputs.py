@@ -1,0 +1,84 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Output classes. Shapes: B rows, M modalities, L tokens (of one modality or of all), H fusion width, C labels."""
+
+from dataclasses import dataclass
+
+import torch
+from transformers.utils import ModelOutput
+
+
+@dataclass
+class TowerOutput(ModelOutput):
+    """What every tower returns, whatever its backbone.
+
+    Attributes:
+        tokens: (B, L, H) token features. Where the modality is absent, the first token is the learned absent-modality
+            token and the rest are zero.
+        mask: (B, L) bool, True = real token. At least one token per row is real.
+    """
+
+    tokens: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+
+
+@dataclass
+class FusionOutput(ModelOutput):
+    """What every fusion returns.
+
+    Attributes:
+        tokens: modality -> (B, L, H) fused tokens.
+        modality_embeds: (B, M, H) one fused vector per modality, in the configuration's order.
+        pooled: (B, H) one vector per row.
+    """
+
+    tokens: dict[str, torch.Tensor] | None = None
+    modality_embeds: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
+
+
+@dataclass
+class MultimodalModelOutput(ModelOutput):
+    """Output of `MultimodalModel`.
+
+    Attributes:
+        last_hidden_state: (B, L, H) fused tokens, the modalities one after another in the configuration's order.
+        pooler_output: (B, H) one vector per row.
+        modality_embeds: (B, M, H) one fused vector per modality.
+        token_mask: (B, L) long, 1 = a real token of `last_hidden_state`.
+        hidden_states: tuple of (B, L, H), before each fusion layer and after the last.
+        attentions: tuple of (B, heads, L_m, L_m), self-attention per fusion layer and modality.
+        cross_attentions: tuple of (B, heads, L_m, L_rest), attention of modality m over all the others, likewise.
+    """
+
+    last_hidden_state: torch.Tensor | None = None
+    pooler_output: torch.Tensor | None = None
+    modality_embeds: torch.Tensor | None = None
+    token_mask: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass
+class MultimodalClassifierOutput(ModelOutput):
+    """Output of the classification and question-answering models.
+
+    Attributes:
+        loss: (1,) or scalar, when labels were given.
+        logits: (B, C) scores before softmax or sigmoid; the predicted values for regression.
+        modality_embeds: (B, M, H) one fused vector per modality.
+        hidden_states: as in `MultimodalModelOutput`.
+        attentions: as in `MultimodalModelOutput`.
+        cross_attentions: as in `MultimodalModelOutput`.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    modality_embeds: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+
+
+__all__ = ["FusionOutput", "MultimodalClassifierOutput", "MultimodalModelOutput", "TowerOutput"]

@@ -1,0 +1,242 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Towers: one modality's backbone and the adapter that turns its features into tokens of the common width.
+
+Shapes: B rows, L tokens, W backbone width, H common width.
+"""
+
+import inspect
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
+from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+
+from .modeling_outputs import TowerOutput
+from .modeling_timm import TimmBackbone
+
+_WIDTH_FIELDS = ("hidden_size", "d_model", "dim", "n_embd", "embed_dim")
+
+
+def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
+    """Returns the encoder class for a configuration: timm, `AutoModel`'s, or the encoder half of an encoder-decoder.
+
+    Raises:
+        ValueError: if transformers knows no encoder for it.
+    """
+    if config.model_type == "timm_wrapper":
+        return TimmBackbone
+    mappings = (MODEL_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING)
+    for mapping in reversed(mappings) if config.is_encoder_decoder else mappings:
+        if type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, tuple) else found
+    raise ValueError(
+        f"transformers has no encoder for model_type={config.model_type!r}: give a text encoder, a vision model, or a timm "
+        "architecture."
+    )
+
+
+def encoder_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
+    """Constructor arguments that leave out the pooler: its weights would never get a gradient here."""
+    accepted = inspect.signature(model_class.__init__).parameters
+    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+
+
+def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
+    """Builds an encoder with fresh weights."""
+    model_class = backbone_class(config)
+    return model_class._from_config(config, **encoder_kwargs(model_class))
+
+
+def backbone_width(backbone: PreTrainedModel) -> int:
+    """Returns the channel count W of a backbone's last features.
+
+    Raises:
+        ValueError: if the configuration states none.
+    """
+    if isinstance(backbone, TimmBackbone):
+        # not `head_hidden_size`, which is the width after timm's pre-logits layer (mobilenetv3: 1024 against 576)
+        return backbone.timm_model.num_features
+    for field in _WIDTH_FIELDS:
+        if isinstance(width := getattr(backbone.config, field, None), int):
+            return width
+    if sizes := getattr(backbone.config, "hidden_sizes", None):
+        return sizes[-1]
+    raise ValueError(
+        f"Cannot tell the feature width of {type(backbone).__name__}: its configuration has none of "
+        f"{', '.join(_WIDTH_FIELDS)}, hidden_sizes."
+    )
+
+
+def sincos_position_2d(height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Fixed 2-D sine-cosine position embedding (Vaswani et al. 2017; in two dimensions as in MAE, He et al. 2022).
+
+    Returns:
+        (height * width, channels), rows of the grid one after another. Channels beyond a multiple of four are zero.
+    """
+    quarter = channels // 4
+    frequency = torch.exp(-math.log(10_000) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1))
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    angles = torch.cat([y.reshape(-1, 1) * frequency, x.reshape(-1, 1) * frequency], dim=1)  # (h*w, 2*quarter)
+    table = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return F.pad(table, (0, channels - table.shape[1])).to(dtype)
+
+
+def flatten_features(features: torch.Tensor, width: int, channels_last: bool) -> tuple[torch.Tensor, torch.Size | None]:
+    """Turns any backbone's features into a token sequence.
+
+    Args:
+        features: (B, L, W) tokens, a (B, W, h, w) or (B, h, w, W) feature map, or a (B, W) vector.
+        width: W.
+        channels_last: Layout of a feature map whose sizes leave it open.
+
+    Returns:
+        (B, L, W) tokens, and the (h, w) grid when the features were a map.
+
+    Raises:
+        ValueError: if the features have another shape.
+    """
+    if features.ndim == 4:
+        if features.shape[1] != width or (channels_last and features.shape[-1] == width):
+            features = features.movedim(-1, 1)  # (B, h, w, W) -> (B, W, h, w)
+        if features.shape[1] == width:
+            return features.flatten(2).transpose(1, 2), features.shape[2:]
+    if features.ndim == 2 and features.shape[1] == width:
+        return features.unsqueeze(1), None
+    if features.ndim == 3 and features.shape[2] == width:
+        return features, None
+    raise ValueError(
+        f"Cannot read features of shape {tuple(features.shape)} with {width} channels: expected (B, L, {width}), "
+        f"(B, {width}, h, w), (B, h, w, {width}) or (B, {width})."
+    )
+
+
+class Tower(nn.Module):
+    """A backbone, then layer norm and projection to the common width, with a learned token for an absent modality.
+
+    Args:
+        backbone: The encoder.
+        hidden_size: H.
+        layer_norm_eps: Epsilon of the layer norm.
+        frozen: Whether the backbone is neither trained nor put into training mode (dropout, batch statistics).
+    """
+
+    def __init__(self, backbone: PreTrainedModel, hidden_size: int, layer_norm_eps: float, frozen: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.frozen = frozen
+        self.width = backbone_width(backbone)
+        self.norm = nn.LayerNorm(self.width, eps=layer_norm_eps)
+        self.projection = nn.Linear(self.width, hidden_size)
+        self.absent_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
+        self.accepted = frozenset(inspect.signature(backbone.forward).parameters)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Stops gradients to a frozen backbone; called again after loading, which makes every parameter trainable."""
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Tower":
+        """Sets the training mode, leaving a frozen backbone in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def absent(self, batch_size: int) -> TowerOutput:
+        """Output for a batch in which no row has this modality: the absent-modality token alone."""
+        mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.absent_token.device)
+        return TowerOutput(tokens=self.absent_token.expand(batch_size, -1, -1), mask=mask)
+
+    def mark_absent(self, tokens: torch.Tensor, mask: torch.Tensor, present: torch.Tensor | None) -> TowerOutput:
+        """Replaces the tokens of rows without this modality, so that nothing in their padding can reach the result.
+
+        Args:
+            tokens: (B, L, H).
+            mask: (B, L) bool.
+            present: (B,) bool, or None when every row has the modality.
+        """
+        if present is None:
+            return TowerOutput(tokens=tokens, mask=mask)
+        is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
+        replacement = self.absent_token * is_first[None, :, None]
+        tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
+        return TowerOutput(tokens=tokens, mask=torch.where(present[:, None], mask, is_first[None, :]))
+
+
+class TextTower(Tower):
+    """Any Hugging Face text encoder, with or without a pooler."""
+
+    def forward(
+        self,
+        present: torch.Tensor | None,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> TowerOutput:
+        """Encodes token ids (B, L) or their embeddings (B, L, W) into tokens (B, L, H)."""
+        source = inputs_embeds if input_ids is None else input_ids
+        if attention_mask is None:
+            attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)
+        attention_mask = _attend_to_something(attention_mask)
+        optional = {"token_type_ids": token_type_ids, "inputs_embeds": inputs_embeds, "use_cache": False}
+        kwargs = {k: v for k, v in optional.items() if v is not None and k in self.accepted}
+        outputs = self.backbone(
+            input_ids=input_ids, attention_mask=attention_mask, output_attentions=False, return_dict=True, **kwargs
+        )
+        tokens = self.projection(self.norm(outputs.last_hidden_state))
+        return self.mark_absent(tokens, attention_mask.bool(), present)
+
+
+def _attend_to_something(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Opens the first token of rows without any (an absent or empty text): attending to nothing yields NaN."""
+    is_empty = ~attention_mask.bool().any(dim=1, keepdim=True)
+    is_first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0
+    return attention_mask.masked_fill(is_empty & is_first[None, :], 1)
+
+
+class ImageTower(Tower):
+    """Any timm backbone or Hugging Face vision model; feature maps get a fixed 2-D position embedding."""
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the backbone's feature maps are (B, h, w, W)."""
+        timm_model = getattr(self.backbone, "timm_model", None)
+        return str(getattr(timm_model, "output_fmt", "NCHW")) == "NHWC"
+
+    def _backbone_kwargs(self, pixel_values: torch.Tensor) -> dict[str, Any]:
+        kwargs: dict[str, Any] = {"do_pooling": False} if "do_pooling" in self.accepted else {}
+        trained_size = getattr(self.backbone.config, "image_size", None)
+        if "interpolate_pos_encoding" in self.accepted and isinstance(trained_size, int):
+            kwargs["interpolate_pos_encoding"] = tuple(pixel_values.shape[-2:]) != (trained_size, trained_size)
+        return kwargs
+
+    def forward(self, present: torch.Tensor | None, pixel_values: torch.Tensor) -> TowerOutput:
+        """Encodes pixels (B, 3, height, width) into tokens (B, L, H)."""
+        pixel_values = pixel_values.to(self.backbone.dtype)
+        outputs = self.backbone(
+            pixel_values=pixel_values,
+            output_attentions=False,
+            return_dict=True,
+            **self._backbone_kwargs(pixel_values),
+        )
+        features, grid = flatten_features(outputs.last_hidden_state, self.width, self.channels_last)
+        tokens = self.projection(self.norm(features))
+        if grid is not None:
+            tokens = tokens + sincos_position_2d(*grid, tokens.shape[2], device=tokens.device, dtype=tokens.dtype)
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return self.mark_absent(tokens, mask, present)
+
+
+TOWER_CLASSES: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower}
+
+__all__ = ["TOWER_CLASSES", "Tower", "backbone_class", "build_backbone", "encoder_kwargs"]

@@ -1,0 +1,104 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline: rows of raw text and images in, labels with scores out."""
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from transformers import Pipeline
+from transformers.image_utils import load_image
+from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
+from transformers.utils import ModelOutput
+
+from .configuration_multimodal import MODALITIES, check_known
+
+
+def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Turns rows into columns: the processor makes the tensors of the whole batch at once, so padding fits it."""
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+class MultimodalClassificationPipeline(Pipeline):
+    """Classification, regression and visual question answering over rows with any of the model's modalities.
+
+    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, a local path or a URL. A modality
+    that is None or missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
+    """
+
+    _load_processor = True
+    _load_tokenizer = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+
+    def _sanitize_parameters(self, top_k: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:  # noqa: ANN401
+        if kwargs:
+            raise TypeError(f"Unknown arguments {sorted(kwargs)}: this pipeline takes top_k.")
+        return {}, {}, {} if top_k is None else {"top_k": top_k}
+
+    def __call__(self, inputs: Any = None, *, text: Any = None, image: Any = None, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Predicts one row or many.
+
+        Args:
+            inputs: A row, a list of rows, or a generator of rows.
+            text: The text of a single row, instead of `inputs`.
+            image: The image of a single row, instead of `inputs`.
+            **kwargs: `top_k` (number of labels returned; all by default), `batch_size`, `num_workers`.
+
+        Returns:
+            Per row a list of `{"label", "score"}`, best first; for regression a list of `{"label", "value"}`.
+        """
+        return super().__call__({"text": text, "image": image} if inputs is None else inputs, **kwargs)
+
+    def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Opens a row's media; tensors are made per batch."""
+        if not isinstance(input_, Mapping):
+            raise TypeError(f"A row is a dict with {' and '.join(MODALITIES)}, got {type(input_).__name__}.")
+        row = {("text" if key == "question" else key): value for key, value in input_.items()}
+        for key in row:
+            check_known("modality", key, MODALITIES)
+        image = row.get("image")
+        return {"text": row.get("text"), "image": load_image(image) if isinstance(image, str) else image}
+
+    def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
+        columns = {k: v if isinstance(v, list) else [v] for k, v in input_tensors.items()}
+        names = {"text": "text", "image": "images"}
+        given = {names[m]: columns[m] for m in self.processor.modalities}
+        batch = self.processor(**given, return_tensors="pt").to(self.device)
+        return ModelOutput(logits=self.model(**batch).logits.float())
+
+    def postprocess(self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None) -> list[dict[str, Any]]:
+        """Turns the logits of one row into labels with scores."""
+        logits = model_outputs["logits"][0]
+        names = [self.model.config.id2label[i] for i in range(len(logits))]
+        problem_type = self.model.config.problem_type
+        if problem_type == "regression":
+            return [{"label": name, "value": value} for name, value in zip(names, logits.tolist(), strict=True)]
+        scores = logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(-1)
+        ranked = sorted(zip(names, scores.tolist(), strict=True), key=lambda pair: -pair[1])
+        return [{"label": name, "score": score} for name, score in ranked[:top_k]]
+
+    def get_iterator(
+        self,
+        inputs: Any,  # noqa: ANN401 (list or dataset of rows)
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> PipelineIterator:
+        """Iterates over batches of opened rows (the base class would pad tensors made row by row)."""
+        dataset_class = PipelineDataset if isinstance(inputs, Sized) else PipelineIterator
+        rows = dataset_class(inputs, self.preprocess, preprocess_params)
+        loader = DataLoader(rows, num_workers=num_workers, batch_size=batch_size, collate_fn=collate_rows)
+        outputs = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
+        return PipelineIterator(outputs, self.postprocess, postprocess_params)
+
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:  # noqa: ANN401
+        """Saves model and processor; both bring their code."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory)
+
+
+__all__ = ["MultimodalClassificationPipeline"]

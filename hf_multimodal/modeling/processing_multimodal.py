@@ -1,0 +1,270 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Raw rows to tensors: one processor over the tokenizer, the image processor, and later the other modalities'."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    BatchFeature,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+from transformers.processing_utils import ProcessingKwargs
+
+from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
+from .configuration_towers import TowerSpec, parse_towers, timm_hub_id, tower_config
+from .image_processing_multimodal import MultimodalImageProcessor
+from .remote_code import AUTO_MAP, copy_modeling_code
+
+# Modality -> the component that reads it, in the package's modality order.
+COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
+
+
+class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
+    """Keyword arguments of the processor's call, by modality."""
+
+    _defaults = {"text_kwargs": {"padding": True, "truncation": True}}
+
+
+class _ComponentNames:
+    """`get_attributes`: of the class, all components; of an instance, only those it has.
+
+    ProcessorMixin refuses a component that is None; an image-only model has no tokenizer.
+    """
+
+    def __get__(self, instance: "MultimodalProcessor | None", owner: type) -> Callable[[], list[str]]:
+        names = ["image_processor", "tokenizer"]
+        present = [n for n in names if instance is None or getattr(instance, n, None) is not None]
+        return lambda: present
+
+
+class MultimodalProcessor(ProcessorMixin):
+    """Tokenizer and image processor of a model, and the `modality_mask` of every batch.
+
+    Args:
+        image_processor: Image processor, or None for a model without images.
+        tokenizer: Tokenizer, or None for a model without text.
+        chat_template: Template for dialogues.
+
+    Raises:
+        ValueError: if there is no component at all.
+    """
+
+    valid_processor_kwargs = MultimodalProcessorKwargs
+    image_processor = None
+    tokenizer = None
+    get_attributes = _ComponentNames()
+
+    def __init__(
+        self,
+        image_processor: Any = None,  # noqa: ANN401 (any Hugging Face image processor)
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        self.chat_template = chat_template
+        for name, component in (("image_processor", image_processor), ("tokenizer", tokenizer)):
+            if component is not None:
+                self.check_argument_for_proper_class(name, component)
+                setattr(self, name, component)
+        if not self.modalities:
+            raise ValueError(f"A processor needs at least one of {', '.join(COMPONENTS.values())}.")
+        self.auto_map = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities this processor reads: the columns of `modality_mask`."""
+        return tuple(m for m in MODALITIES if getattr(self, COMPONENTS[m]) is not None)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of the tensors in a batch."""
+        return [*super().model_input_names, "modality_mask"]
+
+    @classmethod
+    def from_towers_pretrained(cls, *, text: Any = None, image: Any = None) -> "MultimodalProcessor":  # noqa: ANN401
+        """Builds the processor for the same towers as `MultimodalModel.from_towers_pretrained`.
+
+        Raises:
+            ValueError: if a tower is unknown, or says nothing about its tokenizer.
+        """
+        specs = parse_towers({"text": text, "image": image})
+        builders = {"text": _build_tokenizer, "image": _build_image_processor}
+        return cls(**{COMPONENTS[m]: builders[m](spec) for m, spec in specs.items()})
+
+    def __call__(
+        self,
+        images: Any = None,  # noqa: ANN401 (ImageInput)
+        text: str | Sequence[str | None] | None = None,
+        **kwargs: Any,  # noqa: ANN401 (MultimodalProcessorKwargs)
+    ) -> BatchFeature:
+        """Turns a batch of rows into tensors.
+
+        Args:
+            images: One image or one per row; None in the list = this row has no image.
+            text: One string or one per row; None in the list = this row has no text (an empty string is a text).
+            **kwargs: Arguments of the tokenizer and the image processor, flat or as `text_kwargs`, `images_kwargs`;
+                `return_tensors`.
+
+        Returns:
+            The components' tensors, and `modality_mask` (B, M) bool in the order of `modalities`.
+
+        Raises:
+            ValueError: if the lists' lengths differ, a modality has no component, or a row has nothing at all.
+        """
+        rows = {"text": _as_rows(text, str), "image": _as_rows(images, None)}
+        present = self._presence(rows)
+        merged = self._merge_kwargs(
+            self.valid_processor_kwargs,
+            tokenizer_init_kwargs=self.tokenizer.init_kwargs if self.tokenizer is not None else {},
+            **kwargs,
+        )
+        data: dict[str, Any] = {}
+        if rows["text"] is not None:
+            data.update(self._process_text_rows(rows["text"], merged["text_kwargs"]))
+        if rows["image"] is not None:
+            data.update(self._process_image_rows(rows["image"], merged["images_kwargs"]))
+        data["modality_mask"] = [[present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))]
+        return BatchFeature(data, tensor_type=kwargs.get("return_tensors", merged["text_kwargs"].get("return_tensors")))
+
+    def _presence(self, rows: dict[str, list | None]) -> dict[str, list[bool]]:
+        """Says per modality which rows have it, and refuses what cannot be a batch."""
+        given = {m: values for m, values in rows.items() if values is not None}
+        if not given:
+            raise ValueError(f"Nothing to process: give at least one of {', '.join(self.modalities)}.")
+        for modality in given:
+            if modality not in self.modalities:
+                raise ValueError(f"This processor reads {', '.join(self.modalities)}; it has no component for {modality}.")
+        sizes = {m: len(values) for m, values in given.items()}
+        if len(set(sizes.values())) > 1:
+            raise ValueError(f"One value per row and modality is needed (None where absent); got lengths {sizes}.")
+        size = next(iter(sizes.values()))
+        present = {m: [x is not None for x in given[m]] if m in given else [False] * size for m in self.modalities}
+        for index in range(size):
+            if not any(present[m][index] for m in self.modalities):
+                raise ValueError(
+                    f"Row {index} of the batch has none of {', '.join(self.modalities)}: a row needs at least one. Drop it "
+                    "or fill it in."
+                )
+        return present
+
+    def _process_text_rows(self, texts: list[str | None], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Tokenises the texts; absent ones become empty. Every row gets at least one token, if need be padding."""
+        texts = ["" if x is None else x for x in texts]
+        encoded = self.tokenizer(texts, **kwargs)
+        if all(len(ids) == 0 for ids in encoded["input_ids"]):  # tokenizers without special tokens
+            encoded = self.tokenizer(texts, **{**kwargs, "padding": "max_length", "max_length": 1})
+        return dict(encoded)
+
+    def _process_image_rows(self, images: list, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Processes the images that are there; absent ones become zeros of the same shape."""
+        there = [x for x in images if x is not None]
+        if len(there) == len(images):
+            return dict(self.image_processor(there, **kwargs))
+        if there:
+            processed = list(self.image_processor(there, **{**kwargs, "return_tensors": "pt"})["pixel_values"])
+            blank = torch.zeros_like(processed[0])
+        else:
+            processed, side = [], _input_size(self.image_processor)
+            if side is None:
+                return {}  # every row is without an image: the model reads the absent tensor from modality_mask
+            blank = torch.zeros(3, *side)
+        queue = iter(processed)
+        return {"pixel_values": [blank if x is None else next(queue) for x in images]}
+
+    def check_model(self, config: PreTrainedConfig) -> None:
+        """Checks that a model can read what this processor makes.
+
+        Raises:
+            ValueError: if the modalities differ or the tokenizer has more tokens than the text tower's embedding.
+        """
+        if tuple(config.modalities) != self.modalities:
+            raise ValueError(
+                f"The model's modalities {list(config.modalities)} are not the processor's {list(self.modalities)}: build "
+                "both with from_towers_pretrained on the same towers."
+            )
+        if "text" not in self.modalities:
+            return
+        vocab_size = getattr(config.text_config, "vocab_size", None)
+        if vocab_size is not None and len(self.tokenizer) > vocab_size:
+            raise ValueError(
+                f"The tokenizer has {len(self.tokenizer)} tokens, the text tower's embedding only {vocab_size}: use the "
+                "tower's own tokenizer, or call model.resize_token_embeddings(len(processor.tokenizer))."
+            )
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:  # noqa: ANN401
+        """Saves the components, and the code that loads them where this package is absent."""
+        copy_modeling_code(save_directory)
+        return super().save_pretrained(str(save_directory), push_to_hub=push_to_hub, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Serialises the processor; `modalities` tells loading which components there are."""
+        return {**super().to_dict(), "modalities": list(self.modalities)}
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any  # noqa: ANN401
+    ) -> list[Any]:
+        saved = (processor_dict or {}).get("modalities", list(MODALITIES))
+        image_processor = tokenizer = None
+        if "image" in saved:
+            image_processor = AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if "text" in saved:
+            tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return [image_processor, tokenizer]
+
+
+def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (one value or a list of them)
+    """One value or a list of values -> list; a list that holds one image per row may nest it, as in chat inputs."""
+    if values is None:
+        return None
+    if isinstance(values, (list, tuple)) and not (single is None and values and isinstance(values[0], (int, float))):
+        return [x[0] if single is None and isinstance(x, (list, tuple)) and len(x) == 1 else x for x in values]
+    if single is None and getattr(values, "ndim", 3) == 4:
+        return list(values)
+    return [values]
+
+
+def _input_size(image_processor: Any) -> tuple[int, int] | None:  # noqa: ANN401 (any image processor)
+    size = image_processor.crop_size if getattr(image_processor, "do_center_crop", False) else image_processor.size
+    if size is None or size.get("height") is None or size.get("width") is None:
+        return None
+    return size["height"], size["width"]
+
+
+def _build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
+    source = spec.tokenizer if spec.tokenizer is not None else spec.path
+    if source is None:
+        raise ValueError("The text tower is built from a configuration alone: say which tokenizer goes with it (tokenizer).")
+    if not isinstance(source, (str, Path)):
+        return source
+    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision if spec.tokenizer is None else None)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _build_image_processor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any image processor)
+    config = tower_config("image", spec)
+    if config.model_type == "timm_wrapper":
+        own = timm.get_pretrained_cfg(config.architecture)
+        pretrained_cfg = {**(own.to_dict() if own else {}), **(getattr(config, "pretrained_cfg", None) or {})}
+        crop_pct = None if spec.loads_weights else 1.0  # fresh weights see the whole picture
+        return MultimodalImageProcessor.from_timm(pretrained_cfg, image_size=spec.image_size, crop_pct=crop_pct)
+    side = spec.image_size or getattr(config, "image_size", None) or 224
+    if spec.path is None:
+        square = {"height": side, "width": side} if isinstance(side, int) else {"height": side[0], "width": side[1]}
+        return MultimodalImageProcessor(size=square, crop_size=square)
+    processor = AutoImageProcessor.from_pretrained(timm_hub_id(spec.path), revision=spec.revision)
+    if spec.image_size is not None:
+        processor.size = processor.crop_size = {"height": side, "width": side}
+    return processor
+
+
+__all__ = ["COMPONENTS", "TOWER_CONFIG_FIELDS", "MultimodalProcessor"]

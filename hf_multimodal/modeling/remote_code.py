@@ -1,0 +1,38 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a saved folder needs to load where this package is absent."""
+
+import inspect
+import shutil
+from pathlib import Path
+
+AUTO_MAP = {
+    "AutoConfig": "configuration_multimodal.MultimodalConfig",
+    "AutoImageProcessor": "image_processing_multimodal.MultimodalImageProcessor",
+    "AutoModel": "modeling_multimodal.MultimodalModel",
+    "AutoModelForSequenceClassification": "modeling_multimodal.MultimodalForClassification",
+    "AutoModelForVisualQuestionAnswering": "modeling_multimodal.MultimodalForQuestionAnswering",
+    "AutoProcessor": "processing_multimodal.MultimodalProcessor",
+}
+PIPELINE = "pipeline_multimodal.MultimodalClassificationPipeline"
+
+
+def copy_modeling_code(save_directory: str | Path) -> None:
+    """Copies the flat modelling files into a checkpoint folder, so that `trust_remote_code=True` finds them there."""
+    # The entry points are imported by name here because transformers, when it loads a folder's code, brings along just
+    # the files it reaches by relative imports: a model loaded that way can be saved again, whole.
+    from .image_processing_multimodal import MultimodalImageProcessor
+    from .modeling_multimodal import MultimodalModel
+    from .pipeline_multimodal import MultimodalClassificationPipeline
+    from .processing_multimodal import MultimodalProcessor
+
+    entry_points = (MultimodalImageProcessor, MultimodalModel, MultimodalClassificationPipeline, MultimodalProcessor)
+    target = Path(save_directory)
+    target.mkdir(parents=True, exist_ok=True)
+    for folder in sorted({Path(inspect.getfile(entry)).parent for entry in entry_points}):
+        for file in sorted(folder.glob("*.py")):
+            if file.name != "__init__.py" and folder != target.resolve():
+                shutil.copyfile(file, target / file.name)
+
+
+__all__ = ["AUTO_MAP", "PIPELINE", "copy_modeling_code"]

@@ -1,0 +1,199 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A saved model on new rows: evaluation and prediction, on one process or sharded over several by the Trainer."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+from transformers import AutoConfig, AutoProcessor
+
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.images import open_image
+from hf_multimodal.data.labels import LabelSchema, check_labels
+from hf_multimodal.data.loading import load_rows
+from hf_multimodal.evaluation.predictions import METRICS, write_predictions
+from hf_multimodal.modeling import modeling_multimodal
+from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
+from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.output_folder import RUN_FILE
+from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.trainer import MultimodalTrainer, label_schema_of
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Rows to evaluate or predict.
+
+    Attributes:
+        source: As in `load_rows`.
+        split: Split of the source.
+        columns: Canonical name -> column of the source.
+        options: Arguments for loading.
+        max_length: Longest text in tokens.
+    """
+
+    source: str
+    split: str
+    columns: dict[str, str]
+    options: dict[str, Any] = field(default_factory=dict)
+    max_length: int | None = None
+
+    @classmethod
+    def for_model(
+        cls, model: str, *, source: str | None, split: str, columns: Iterable[str] | None
+    ) -> "RowSource":
+        """Fills in what the user left out from the run that made the model.
+
+        Args:
+            model: The model's folder.
+            source: The user's source, or None.
+            split: The user's split.
+            columns: The user's mapping as `canonical=source` items, or None.
+
+        Raises:
+            ValueError: if something is left out and the folder holds no run, or an item is malformed.
+        """
+        run_file = Path(model) / RUN_FILE
+        run = RunConfig.load(run_file).data if run_file.is_file() else None
+        mapping = _parse_columns(columns or ())
+        if run is None and (source is None or not mapping):
+            raise ValueError(
+                f"{model!r} holds no {RUN_FILE}, so nothing says where the rows are: give --source and one --column "
+                "canonical=source per column (--column text=question --column image=image --column label=answer)."
+            )
+        if run is None or source not in (None, run.source):
+            options: dict[str, Any] = {}
+        else:
+            options, split = run.options, run.splits.get(split, split)
+        return cls(
+            source=source or run.source,
+            split=split,
+            columns={**(run.columns if run else {}), **mapping},
+            options=options,
+            max_length=run.max_length if run else None,
+        )
+
+    def load(self, *, with_labels: bool) -> datasets.Dataset:
+        """Loads the rows, with or without their label column."""
+        columns = {k: v for k, v in self.columns.items() if with_labels or k != "label"}
+        return load_rows(self.source, split=self.split, columns=columns, **self.options)
+
+
+def _parse_columns(items: Iterable[str]) -> dict[str, str]:
+    mapping = {}
+    for item in items:
+        name, separator, column = item.partition("=")
+        if not separator or not name or not column:
+            raise ValueError(f"Cannot read --column {item!r}: write canonical=source, for instance text=question.")
+        mapping[name] = column
+    return mapping
+
+
+def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
+    """Loads a saved model with the class it was saved as, and its processor.
+
+    Raises:
+        ValueError: if the folder holds no model of this package with a head.
+    """
+    config = AutoConfig.from_pretrained(model)
+    architecture = (config.architectures or ["?"])[0]
+    model_class = getattr(modeling_multimodal, architecture, None)
+    if model_class is None or not hasattr(model_class, "compute_loss"):
+        raise ValueError(f"{model!r} holds {architecture}, which is not a model with a head of this package.")
+    return model_class.from_pretrained(model), AutoProcessor.from_pretrained(model)
+
+
+def _trainer(model: str, rows: RowSource, scratch: str, batch_size: int) -> tuple[MultimodalTrainer, LabelSchema]:
+    loaded, processor = load_model(model)
+    schema = label_schema_of(loaded.config)
+    arguments = MultimodalTrainingArguments(
+        output_dir=scratch,
+        per_device_eval_batch_size=batch_size,
+        report_to="none",
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
+    )
+    collator = MultimodalCollator(processor, schema, rows.columns, rows.max_length)
+    return MultimodalTrainer(loaded, arguments, processing_class=processor, data_collator=collator), schema
+
+
+def evaluate_model(
+    model: str, rows: RowSource, *, output: Path | None = None, batch_size: int = 64
+) -> dict[str, float]:
+    """Computes the metrics of a saved model on labelled rows.
+
+    Args:
+        model: Folder or Hub id.
+        rows: The rows.
+        output: Folder for `metrics.json` and `predictions.parquet`, or None.
+        batch_size: Rows per device and step.
+
+    Returns:
+        Metric -> value.
+
+    Raises:
+        ValueError: if a label is not one the model knows, or a row is not usable.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, schema = _trainer(model, rows, scratch, batch_size)
+        dataset = rows.load(with_labels=True)
+        if "label" not in dataset.column_names:
+            raise ValueError("Evaluation needs labels: map them with --column label=COLUMN.")
+        check_labels(dataset, schema, column="label", source_column=rows.columns["label"])
+        result = trainer.predict(dataset, metric_key_prefix="eval")
+        metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
+        if output is not None and trainer.is_world_process_zero():
+            write_predictions(
+                output,
+                row_ids=dataset["row_id"],
+                logits=result.predictions,
+                names=schema.names,
+                problem_type=schema.problem_type,
+                references=result.label_ids,
+            )
+            (output / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    return metrics
+
+
+def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int = 64) -> int:
+    """Writes `predictions.parquet` for rows that need no labels, and returns how many there are.
+
+    Raises:
+        ValueError: if a row is not usable.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, schema = _trainer(model, rows, scratch, batch_size)
+        dataset = rows.load(with_labels=False)
+        result = trainer.predict(dataset)
+        if trainer.is_world_process_zero():
+            write_predictions(
+                output,
+                row_ids=dataset["row_id"],
+                logits=result.predictions,
+                names=schema.names,
+                problem_type=schema.problem_type,
+            )
+    return len(dataset)
+
+
+def predict_row(model: str, *, text: str | None, image: Path | None, top_k: int = 5) -> list[dict[str, Any]]:
+    """Predicts one row, as the pipeline does.
+
+    Raises:
+        ValueError: if the image cannot be read.
+    """
+    loaded, processor = load_model(model)
+    pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
+    row = {"text": text, "image": None if image is None else open_image(image)}
+    return pipeline(row, top_k=top_k)
+
+
+__all__ = ["RowSource", "evaluate_model", "load_model", "predict_row", "predict_rows"]

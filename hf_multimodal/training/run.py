@@ -1,0 +1,186 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""One run from a `RunConfig`: load rows, build, train, evaluate, save."""
+
+import json
+import time
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import datasets
+from accelerate import PartialState
+from transformers import set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.labels import LabelSchema, check_labels
+from hf_multimodal.data.loading import load_rows
+from hf_multimodal.data.word_tokenizer import build_word_tokenizer
+from hf_multimodal.modeling.configuration_multimodal import MODALITIES, MultimodalConfig
+from hf_multimodal.modeling.modeling_multimodal import (
+    MultimodalForClassification,
+    MultimodalForQuestionAnswering,
+    MultimodalPreTrainedModel,
+)
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, prepare_output_folder
+from hf_multimodal.training.run_config import RunConfig, check_fields
+from hf_multimodal.training.trainer import MultimodalTrainer
+
+# keys: run_config.TASKS
+MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
+    "classification": MultimodalForClassification,
+    "question_answering": MultimodalForQuestionAnswering,
+}
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves behind.
+
+    Attributes:
+        folder: The run's folder: model, processor, `metrics.json`, the resolved configuration, checkpoints.
+        metrics: Split -> metric -> value, and `training` -> seconds, epochs, parameters.
+        labels: The label names in index order.
+        sizes: Split -> rows.
+    """
+
+    folder: Path
+    metrics: dict[str, dict[str, float]]
+    labels: tuple[str, ...]
+    sizes: dict[str, int]
+
+
+def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
+    """Loads every split the run names, with canonical columns, limited where the configuration says so."""
+    data = config.data
+    splits = {}
+    for role, split in data.splits.items():
+        rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
+        if role in data.limit and data.limit[role] < len(rows):
+            rows = rows.shuffle(seed=config.seed).select(range(data.limit[role]))
+        splits[role] = rows
+    return splits
+
+
+def _check_run(config: RunConfig) -> None:
+    """Finds mistakes in the configuration before anything is loaded or written."""
+    check_fields(config.towers, MODALITIES, "towers.")
+    check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
+    check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
+    if "output_dir" in config.training:
+        raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
+    if "train" not in config.data.splits:
+        raise ValueError("data.splits names no train split.")
+    for modality in config.towers:
+        if config.towers[modality] is not None and modality not in config.data.columns:
+            raise ValueError(f"The {modality} tower has no column: set data.columns.{modality} to the source's column.")
+    if "label" not in config.data.columns:
+        raise ValueError("data.columns.label is missing: say which column holds the labels.")
+
+
+def _towers_with_tokenizer(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
+    """The tower descriptions, with a word tokenizer built from the training texts where the run asks for one."""
+    towers = config.resolved_towers()
+    text = towers.get("text")
+    if not isinstance(text, dict) or text.get("tokenizer") != "from_rows":
+        return towers
+    tokenizer = build_word_tokenizer(x for x in train["text"] if x is not None)
+    backbone = dict(text.get("config") or {})
+    backbone.setdefault("vocab_size", len(tokenizer))
+    backbone.setdefault("pad_token_id", tokenizer.pad_token_id)
+    return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
+
+
+def _training_arguments(config: RunConfig, folder: Path, has_validation: bool, problem_type: str) -> MultimodalTrainingArguments:
+    values = {"seed": config.seed, **config.training}
+    if not has_validation:
+        values = {"eval_strategy": "no", "load_best_model_at_end": False, **values}
+    elif values.get("load_best_model_at_end", True):
+        values.setdefault("metric_for_best_model", "mse" if problem_type == "regression" else "accuracy")
+        values.setdefault("greater_is_better", problem_type != "regression")
+    return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
+
+
+def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
+    """Builds model, processor and label schema of a run."""
+    schema = LabelSchema.from_dataset(train, problem_type=config.data.problem_type)
+    towers = _towers_with_tokenizer(config, train)
+    processor = MultimodalProcessor.from_towers_pretrained(**towers)
+    set_seed(config.seed)
+    model = MODEL_CLASSES[config.task].from_towers_pretrained(
+        **towers,
+        **{
+            "id2label": schema.id2label,
+            "label2id": schema.label2id,
+            "problem_type": schema.problem_type,
+            **config.model,
+        },
+    )
+    return model, processor, schema
+
+
+def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -> RunResult:
+    """Trains, evaluates on every split but the training one, and saves model, processor and metrics.
+
+    Args:
+        config: The run.
+        overwrite: Whether an earlier run in the folder may be deleted.
+        resume: Whether to continue an earlier run in the folder.
+
+    Raises:
+        ValueError: if the configuration, a row or the output folder is not usable; nothing is written then.
+    """
+    _check_run(config)
+    splits = load_splits(config)
+    model, processor, schema = build(config, splits["train"])
+    for rows in splits.values():
+        check_labels(rows, schema, column="label", source_column=config.data.columns["label"])
+    processor.check_model(model.config)
+    state = PartialState()
+    folder = Path(config.output_dir)
+    if state.is_main_process:
+        prepare_output_folder(folder, overwrite=overwrite, resume=resume)
+        config.save(folder / RUN_FILE)
+    state.wait_for_everyone()
+    trainer = MultimodalTrainer(
+        model,
+        _training_arguments(config, folder, "validation" in splits, schema.problem_type),
+        processing_class=processor,
+        data_collator=MultimodalCollator(processor, schema, config.data.columns, config.data.max_length),
+        train_dataset=splits["train"],
+        eval_dataset=splits.get("validation"),
+    )
+    started = time.perf_counter()
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
+    metrics = {"training": _training_facts(trainer, time.perf_counter() - started)}
+    for role, rows in splits.items():
+        if role != "train":
+            scores = trainer.evaluate(rows, metric_key_prefix=role)
+            metrics[role] = {k.removeprefix(f"{role}_"): v for k, v in scores.items() if k.startswith(f"{role}_")}
+    trainer.save_model(str(folder))
+    if state.is_main_process:
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    state.wait_for_everyone()
+    return RunResult(folder, metrics, schema.names, {role: len(rows) for role, rows in splits.items()})
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    checkpoints = folder / CHECKPOINTS
+    return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+
+
+def _training_facts(trainer: MultimodalTrainer, seconds: float) -> dict[str, float]:
+    return {
+        "seconds": round(seconds, 1),
+        "epochs": trainer.state.epoch or 0.0,
+        "steps": trainer.state.global_step,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "processes": trainer.args.world_size,
+    }
+
+
+__all__ = ["MODEL_CLASSES", "RunResult", "build", "load_splits", "train"]

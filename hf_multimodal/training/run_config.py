@@ -1,0 +1,180 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""One YAML file describes a run: rows, towers, model and training, each field overridable from the command line.
+
+Imports neither torch nor transformers, so that a mistyped key is found before anything slow happens.
+"""
+
+import difflib
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+TASKS = ("classification", "question_answering")
+SPLITS = ("train", "validation", "test")
+PACKAGE_PREFIX = "package:"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-4 as a number, as YAML 1.2 does (PyYAML follows 1.1, where it is a string)."""
+
+
+_FLOAT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the rows come from.
+
+    Attributes:
+        source: `scenes` (built in), a Hub id, a local folder, or a parquet, csv or json file.
+        columns: Canonical name (`text`, `image`, `label`, `id`) -> column of the source.
+        splits: Role (`train`, `validation`, `test`) -> split of the source; leave out what is not there.
+        keep: Further columns to carry along.
+        options: Arguments for loading (for `scenes`: `num_rows`, `seed`, `image_size`).
+        limit: Role -> use only that many rows, the first ones after a shuffle by the run's seed.
+        problem_type: Overrides what the label column's type says.
+        max_length: Longest text in tokens.
+    """
+
+    source: str
+    columns: dict[str, str]
+    splits: dict[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+    keep: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    limit: dict[str, int] = field(default_factory=dict)
+    problem_type: str | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run.
+
+    Attributes:
+        output_dir: Where model, processor, card, metrics and checkpoints go.
+        data: The rows.
+        towers: modality -> tower, as in `MultimodalModel.from_towers_pretrained`. `path: package:NAME/SUBFOLDER` is a
+            folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training texts.
+        task: `classification` (also regression) or `question_answering`.
+        model: Fields of `MultimodalConfig`.
+        training: Fields of `MultimodalTrainingArguments`.
+        seed: Seeds weights, data order and dropout.
+    """
+
+    output_dir: str
+    data: DataConfig
+    towers: dict[str, Any]
+    task: str = "classification"
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Iterable[str] = ()) -> "RunConfig":
+        """Reads a YAML file and applies `a.b=value` overrides.
+
+        Raises:
+            ValueError: if a key is unknown (with the nearest known one), a needed one is missing, or an override is malformed.
+            FileNotFoundError: if there is no such file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"No configuration file {str(path)!r} (working directory {os.getcwd()!r}).")
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        if not isinstance(values, dict):
+            raise ValueError(f"{str(path)!r} holds {type(values).__name__}, not a mapping of keys to values.")
+        for override in overrides:
+            _apply_override(values, override)
+        return cls.from_dict(values)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "RunConfig":
+        """Builds a run from nested mappings, refusing unknown keys.
+
+        Raises:
+            ValueError: as `load`.
+        """
+        values = dict(values)
+        _check_keys(values, cls, "")
+        data = values.pop("data")
+        if not isinstance(data, Mapping):
+            raise ValueError(f"data holds {data!r}: it needs at least source and columns.")
+        _check_keys(data, DataConfig, "data.")
+        config = cls(data=DataConfig(**data), **values)
+        if config.task not in TASKS:
+            raise ValueError(f"Unknown task {config.task!r}.{_nearest(config.task, TASKS)} Known: {', '.join(TASKS)}.")
+        for role in [*config.data.splits, *config.data.limit]:
+            if role not in SPLITS:
+                raise ValueError(f"Unknown split {role!r} in data.{_nearest(role, SPLITS)} Known: {', '.join(SPLITS)}.")
+        return config
+
+    def save(self, path: str | Path) -> None:
+        """Writes the resolved configuration as YAML."""
+        Path(path).write_text(yaml.safe_dump(asdict(self), sort_keys=False), encoding="utf-8")
+
+    def resolved_towers(self) -> dict[str, Any]:
+        """The towers with `package:` paths turned into folders."""
+        return {modality: _resolve_packages(tower) for modality, tower in self.towers.items() if tower is not None}
+
+
+def check_fields(values: Mapping[str, Any], known: Iterable[str], prefix: str) -> None:
+    """Refuses keys that are not among the known ones.
+
+    Raises:
+        ValueError: naming the key, the nearest known one, and where to look.
+    """
+    known = list(known)
+    for key in values:
+        if key not in known:
+            raise ValueError(f"Unknown key {prefix}{key}.{_nearest(key, known)} Known: {', '.join(sorted(known))}.")
+
+
+def _check_keys(values: Mapping[str, Any], kind: type, prefix: str) -> None:
+    check_fields(values, [f.name for f in fields(kind)], prefix)
+    needed = [f.name for f in fields(kind) if f.default is f.default_factory]  # both are MISSING
+    missing = [prefix + name for name in needed if name not in values]
+    if missing:
+        raise ValueError(f"The configuration lacks {', '.join(missing)}.")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    match = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {match[0]!r}?" if match else ""
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    dotted, separator, text = override.partition("=")
+    if not separator or not dotted:
+        raise ValueError(f"Cannot read the override {override!r}: write key=value, for instance training.learning_rate=1e-4.")
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        inner = values.setdefault(parent, {})
+        if isinstance(inner, str) and parent != parents[0]:  # a tower given by its path alone
+            inner = values[parent] = {"path": inner}
+        if not isinstance(inner, dict):
+            raise ValueError(f"Cannot set {dotted}: {parent} is {inner!r}, not a mapping.")
+        values = inner
+    values[last] = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+
+
+def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
+    if isinstance(value, Mapping):
+        return {key: _resolve_packages(inner) for key, inner in value.items()}
+    if not isinstance(value, str) or not value.startswith(PACKAGE_PREFIX):
+        return value
+    package, _, subfolder = value.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"{value!r} names the Python package {package!r}, which is not installed: pip install {package}.")
+    return str(Path(spec.submodule_search_locations[0]) / subfolder)
+
+
+__all__ = ["SPLITS", "TASKS", "DataConfig", "RunConfig", "check_fields"]

@@ -1,0 +1,78 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer: transformers' own, with hooks only where rows of several modalities need them."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import EarlyStoppingCallback, PreTrainedConfig, Trainer
+
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.labels import LabelSchema
+from hf_multimodal.evaluation.metrics import build_compute_metrics
+from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
+
+
+class MultimodalTrainer(Trainer):
+    """`transformers.Trainer` that brings collator, metrics and early stopping, and checks that processor and model fit.
+
+    Args:
+        model: A `Multimodal*` model with a head.
+        args: `MultimodalTrainingArguments` (or plain `TrainingArguments` with `remove_unused_columns=False`).
+        processing_class: The `MultimodalProcessor`; saved with every checkpoint.
+        data_collator: None builds a `MultimodalCollator` on the processor and the model's labels.
+        compute_metrics: None takes accuracy and macro F1, or mean squared error for regression.
+        **kwargs: Everything else `transformers.Trainer` takes.
+
+    Raises:
+        ValueError: if the processor does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: Any = None,  # noqa: ANN401 (MultimodalTrainingArguments or TrainingArguments)
+        *,
+        processing_class: Any,  # noqa: ANN401 (MultimodalProcessor, also when loaded as remote code)
+        data_collator: Any = None,  # noqa: ANN401 (any callable)
+        compute_metrics: Any = None,  # noqa: ANN401 (any callable)
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        processing_class.check_model(model.config)
+        args = args or MultimodalTrainingArguments()
+        super().__init__(
+            model=model,
+            args=args,
+            processing_class=processing_class,
+            data_collator=data_collator or MultimodalCollator(processing_class, label_schema_of(model.config)),
+            compute_metrics=compute_metrics or build_compute_metrics(problem_type_of(model.config)),
+            **kwargs,
+        )
+        patience = getattr(args, "early_stopping_patience", 0)
+        if patience:
+            self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Builds the optimizer, with the towers' own learning rate where the arguments name one."""
+        optimizer = super().create_optimizer(model)
+        learning_rate = getattr(self.args, "tower_learning_rate", None)
+        if learning_rate is not None:
+            set_tower_learning_rate(optimizer, self.model, learning_rate)
+        return optimizer
+
+
+def problem_type_of(config: PreTrainedConfig) -> str:
+    """The problem type a model trains for, spelled out where its configuration leaves it open."""
+    if config.problem_type is not None:
+        return config.problem_type
+    return "regression" if config.num_labels == 1 else "single_label_classification"
+
+
+def label_schema_of(config: PreTrainedConfig) -> LabelSchema:
+    """The labels a model was built for, in the order of its logits."""
+    return LabelSchema(problem_type_of(config), tuple(config.id2label[i] for i in range(config.num_labels)))
+
+
+__all__ = ["MultimodalTrainer", "label_schema_of", "problem_type_of"]
