@@ -26,7 +26,6 @@ from types import ModuleType
 from typing import Any
 
 MODEL_TYPE = "hf_multimodal"
-PIPELINE_TASK = "multimodal-classification"
 
 _CONFIG = "hf_multimodal.modeling.configuration_multimodal"
 _MODELS = "hf_multimodal.modeling.modeling_multimodal"
@@ -41,6 +40,12 @@ _AUTO_MODEL_OF = {
     "MultimodalModel": "AutoModel",
     "MultimodalForClassification": "AutoModelForSequenceClassification",
     "MultimodalForQuestionAnswering": "AutoModelForVisualQuestionAnswering",
+}
+
+# Task of `transformers.pipeline` -> the auto class that loads its model. One pipeline class serves all of them.
+_AUTO_MODEL_OF_TASK = {
+    "multimodal-classification": "AutoModelForSequenceClassification",
+    "multimodal-question-answering": "AutoModelForVisualQuestionAnswering",
 }
 
 
@@ -112,11 +117,10 @@ def _register_models(models: ModuleType) -> None:
 
 def _register_pipeline(pipelines: ModuleType, pipeline_class: type) -> None:
     registry = pipelines.PIPELINE_REGISTRY
-    if registry.supported_tasks.get(PIPELINE_TASK, {}).get("impl") is pipeline_class:
-        return
-    registry.supported_tasks.pop(PIPELINE_TASK, None)  # registering over an entry logs a warning
-    auto_model = import_module(f"{_AUTO}.modeling_auto").AutoModelForSequenceClassification
-    registry.register_pipeline(PIPELINE_TASK, pipeline_class=pipeline_class, pt_model=auto_model)
+    auto_models = import_module(f"{_AUTO}.modeling_auto")
+    for task, auto_name in _AUTO_MODEL_OF_TASK.items():
+        registry.supported_tasks.pop(task, None)  # registering over an entry logs a warning
+        registry.register_pipeline(task, pipeline_class=pipeline_class, pt_model=getattr(auto_models, auto_name))
 
 
 def _stand_in_config(configuration_auto: ModuleType) -> None:

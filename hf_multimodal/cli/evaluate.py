@@ -10,12 +10,20 @@ import typer
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Folder (or Hub id) of a saved model.")],
-    source: Annotated[str | None, typer.Option(help="Rows: folder, file, Hub id or 'scenes'; the run's own by default.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Rows: folder, file, Hub id or 'scenes'; the run's own by default.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
-    column: Annotated[list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder to write metrics.json and predictions.parquet to.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write metrics.json and predictions.parquet to.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Rows per device and step.")] = 64,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation in the folder.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier evaluation in the folder.")
+    ] = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
     from accelerate import PartialState

@@ -15,13 +15,15 @@ def predict(
     image: Annotated[Path | None, typer.Option(help="Image file of one row.")] = None,
     source: Annotated[str | None, typer.Option(help="Rows instead: folder, file, Hub id or 'scenes'.")] = None,
     split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
-    column: Annotated[list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder to write predictions.parquet to.")] = None,
     top_k: Annotated[int, typer.Option(help="Labels shown for one row.")] = 5,
     batch_size: Annotated[int, typer.Option(help="Rows per device and step.")] = 64,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in the folder.")] = False,
 ) -> None:
-    """Predict one row (--text, --image) and print it as JSON, or many rows (--source) into a parquet file (--output)."""
+    """Predict one row (--text, --image), printed as JSON, or many rows (--source) into a parquet file (--output)."""
     if source is None:
         if text is None and image is None:
             raise ValueError("Nothing to predict: give --text and/or --image for one row, or --source for many.")

@@ -11,7 +11,8 @@ import typer
 def train(
     config: Annotated[Path, typer.Argument(help="The run's YAML file.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Any field of it, as key=value: training.learning_rate=1e-4 model.fusion=concat.")
+        list[str] | None,
+        typer.Argument(help="Any field of it, as key=value: training.learning_rate=1e-4 model.fusion=concat."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete an earlier run in the output folder.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an earlier run in the output folder.")] = False,
@@ -43,12 +44,13 @@ def format_metrics(metrics: dict[str, dict[str, float]]) -> str:
         for split, values in metrics.items()
         if split != "training"
         for name, value in values.items()
-        if not name.endswith(("runtime", "per_second", "preparation_time"))
-        and name != "epoch"
+        if not name.endswith(("runtime", "per_second", "preparation_time")) and name != "epoch"
     ]
     rows.insert(0, ("split", "metric", "value"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 __all__ = ["format_metrics", "train"]

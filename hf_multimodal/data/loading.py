@@ -44,8 +44,8 @@ def load_rows(
         keep: Other columns to carry along under their own names.
         streaming: Whether to read rows as they are needed, without a cache.
         revision: Revision of a Hub dataset.
-        **load_kwargs: Options of `datasets.load_dataset` for files, folders and the Hub; `num_rows`, `seed`,
-            `image_size` for the scenes.
+        **load_kwargs: Options of `datasets.load_dataset` for files, folders and the Hub; the arguments
+            of `make_scenes` for the scenes.
 
     Returns:
         Rows with the columns `columns` names, those of `keep`, and `row_id` (of the `id` column, else the row's index).
@@ -63,6 +63,8 @@ def load_rows(
         options=load_kwargs,
     )
     rows = opened.rows
+    if isinstance(rows, datasets.Dataset) and len(rows) == 0:
+        raise ValueError("The source has no rows.")
     available = rows.column_names or list(next(iter(rows.take(1)), {}))
     _check_columns(wanted, keep, available)
     new_names = {name: ROW_ID if canonical == "id" else canonical for canonical, name in wanted.items()}
@@ -127,8 +129,6 @@ def _is_image(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
 
 
 def _map_dataset(rows: datasets.Dataset, new_names: Mapping[str, str], folder: Path | None) -> datasets.Dataset:
-    if len(rows) == 0:
-        raise ValueError("The source has no rows.")
     source_names = {new: name for name, new in new_names.items()}
     rows = rows.select_columns(list(new_names)).rename_columns(dict(new_names))
     if ROW_ID not in source_names:

@@ -13,12 +13,15 @@ from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "square", "triangle", "star")
 COLOURS = ("red", "green", "blue", "yellow")
-AXES = ("x", "y")
+# Corners of a picture as (column, row): an object stands in one of them.
+CELLS = ((0, 0), (1, 0), (0, 1), (1, 1))
 MIN_IMAGE_SIZE = 32
 
 _RGB = {"red": (214, 44, 44), "green": (40, 160, 64), "blue": (52, 84, 214), "yellow": (236, 200, 40)}
 _SUPERSAMPLING = 4  # Drawn larger, then averaged down: PIL draws polygons without anti-aliasing.
-_RADIUS = (0.12, 0.15)  # Of the image size; three of the largest fit side by side in their bands.
+# Of the image size. Less than a quarter, to fit into a cell; more than an eighth, so that objects of one column (or
+# row) always overlap along it and neither counts as left of the other.
+_RADIUS = (0.155, 0.215)
 
 
 class Thing(NamedTuple):
@@ -34,10 +37,14 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects of distinct shapes and distinct colours, in order along one axis (left to right, or top to bottom)."""
+    """Objects of distinct shapes and distinct colours, and the cell of `CELLS` that each stands in."""
 
-    things: tuple[Thing, ...]
-    axis: str
+    cells: dict[Thing, tuple[int, int]]
+
+    @property
+    def things(self) -> tuple[Thing, ...]:
+        """The objects."""
+        return tuple(self.cells)
 
     @property
     def shapes(self) -> dict[str, Thing]:
@@ -68,18 +75,16 @@ def sample_things(rng: random.Random, count: int, exclude: tuple[Thing, ...] = (
 
 
 def draw(scene: Scene, rng: random.Random, image_size: int) -> Picture:
-    """Draws a scene, each object in its own band along the axis so that none overlap and their order is plain."""
-    band = image_size / len(scene.things)
+    """Draws a scene, each object within its own cell so that none overlap and left, right, above, below are plain."""
+    cell_size = image_size / 2
     canvas_size = image_size * _SUPERSAMPLING
     paper = rng.randint(226, 244)
     canvas = Image.new("RGB", (canvas_size, canvas_size), (paper, paper, paper))
     pen = ImageDraw.Draw(canvas)
     boxes = {}
-    for index, thing in enumerate(scene.things):
+    for thing, cell in scene.cells.items():
         radius = rng.uniform(*_RADIUS) * image_size
-        along = rng.uniform(index * band + radius + 0.5, (index + 1) * band - radius - 0.5)
-        across = rng.uniform(radius + 1, image_size - radius - 1)
-        x, y = (along, across) if scene.axis == "x" else (across, along)
+        x, y = (side * cell_size + rng.uniform(radius + 0.5, cell_size - radius - 0.5) for side in cell)
         colour = tuple(channel + rng.randint(-12, 12) for channel in _RGB[thing.colour])
         _draw_thing(pen, thing.shape, [value * _SUPERSAMPLING for value in (x, y, radius)], colour)
         corners = (x - radius, y - radius, x + radius, y + radius)

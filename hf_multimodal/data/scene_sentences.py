@@ -3,22 +3,26 @@
 """The language side of the built-in scenes: statements, questions and captions that tell two scenes apart."""
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from itertools import permutations
 from typing import NamedTuple
 
 from hf_multimodal.data.scene_pictures import COLOURS, SHAPES, Scene, Thing
 
 NUMBERS = ("none", "one", "two")
 ANSWERS = COLOURS + SHAPES + NUMBERS
-_DIRECTIONS = {"x": ("left of", "right of"), "y": ("above", "below")}
+# Per axis, the words for the side of the lower and of the higher coordinate.
+_DIRECTIONS = (("left of", "right of"), ("above", "below"))
+_PLACES = (("on the left", "on the right"), ("at the top", "at the bottom"))
 _COUNT_WORDS = {2: "two", 3: "three"}
 
 
 class Statement(NamedTuple):
     """A sentence that is true of one scene and false of another.
 
-    `needs_binding` says that the false scene holds both the shape and the colour, on different objects, or both
-    objects in the other order: knowing which attributes occur does not settle it. `true_thing` and `false_thing` are
+    `needs_binding` says that the false scene holds all the shapes and colours that the statement names, on other
+    objects or in other places: knowing which attributes occur does not settle it. `true_thing` and `false_thing` are
     the objects to look at in the two scenes.
     """
 
@@ -33,6 +37,13 @@ class Question(NamedTuple):
 
     text: str
     answer: str
+
+
+def _presence_statements(true: Scene, false: Scene) -> list[Statement]:
+    other = false.things[0]  # every object of the false scene shows it alike
+    colours = [(f"there is a {t.colour} object", t) for t in true.things if t.colour not in false.colours]
+    shapes = [(f"there is a {t.shape}", t) for t in true.things if t.shape not in false.shapes]
+    return [Statement(text, False, thing, other) for text, thing in colours + shapes]
 
 
 def _colour_statements(true: Scene, false: Scene) -> list[Statement]:
@@ -60,22 +71,32 @@ def _existence_statements(true: Scene, false: Scene) -> list[Statement]:
     return found
 
 
+def _place_statements(true: Scene, false: Scene) -> list[Statement]:
+    return [
+        Statement(f"the {thing} is {words[here]}", True, thing, thing)
+        for thing in true.things
+        if thing in false.things
+        for words, here, there in zip(_PLACES, true.cells[thing], false.cells[thing], strict=True)
+        if here != there
+    ]
+
+
 def _relation_statements(true: Scene, false: Scene) -> list[Statement]:
     found = []
     shared = [thing for thing in true.things if thing in false.things]
-    for subject in shared:
-        for other in shared:
-            before = _is_before(true, subject, other)
-            if subject != other and before != _is_before(false, subject, other):
-                direction = _DIRECTIONS[true.axis][0 if before else 1]
-                found.append(Statement(f"the {subject} is {direction} the {other}", True, subject, subject))
+    for subject, other in permutations(shared, 2):
+        reversed_ = set(_directions(true, subject, other)) & set(_directions(false, other, subject))
+        for direction in sorted(reversed_):
+            found.append(Statement(f"the {subject} is {direction} the {other}", True, subject, subject))
     return found
 
 
 STATEMENTS: dict[str, Callable[[Scene, Scene], list[Statement]]] = {
+    "presence": _presence_statements,
     "colour": _colour_statements,
     "shape": _shape_statements,
     "existence": _existence_statements,
+    "place": _place_statements,
     "relation": _relation_statements,
 }
 
@@ -97,16 +118,14 @@ def _shape_questions(asked: Scene, other: Scene) -> list[Question]:
 
 
 def _count_questions(asked: Scene, other: Scene) -> list[Question]:
-    """Asks for the objects on one side of an object that both scenes hold; answered only where both share the axis."""
+    """Asks for the objects on one side of an object that both scenes hold."""
     found = []
-    for thing in asked.things if asked.axis == other.axis else ():
-        if thing not in other.things:
-            continue
-        here, there = asked.things.index(thing), other.things.index(thing)
-        counts = ((here, there), (len(asked.things) - 1 - here, len(other.things) - 1 - there))
-        for direction, (count, count_there) in zip(_DIRECTIONS[asked.axis], counts, strict=True):
-            if count > 0 and count_there == 0:
-                found.append(Question(f"how many objects are {direction} the {thing}", NUMBERS[count]))
+    for thing in asked.things:
+        if thing in other.things:
+            counts = Counter(direction for more in asked.things for direction in _directions(asked, more, thing))
+            counts_there = {direction for more in other.things for direction in _directions(other, more, thing)}
+            for direction in sorted(set(counts) - counts_there):
+                found.append(Question(f"how many objects are {direction} the {thing}", NUMBERS[counts[direction]]))
     return found
 
 
@@ -122,7 +141,7 @@ def captions(scene: Scene, rng: random.Random) -> list[str]:
     things = rng.sample(scene.things, len(scene.things))
     names = [f"a {thing}" for thing in things]
     first, second = rng.sample(scene.things, 2)
-    direction = _DIRECTIONS[scene.axis][0 if _is_before(scene, first, second) else 1]
+    direction = rng.choice(_directions(scene, first, second))
     sentences = [
         f"{', '.join(names[:-1])} and {names[-1]}",
         f"a {first} is {direction} a {second}",
@@ -131,5 +150,7 @@ def captions(scene: Scene, rng: random.Random) -> list[str]:
     return sentences[: rng.choice((2, 3))]
 
 
-def _is_before(scene: Scene, first: Thing, second: Thing) -> bool:
-    return scene.things.index(first) < scene.things.index(second)
+def _directions(scene: Scene, first: Thing, second: Thing) -> list[str]:
+    """Says where the first object is as seen from the second; nothing along an axis on which they share a side."""
+    places = zip(_DIRECTIONS, scene.cells[first], scene.cells[second], strict=True)
+    return [words[0 if here < there else 1] for words, here, there in places if here != there]

@@ -21,7 +21,7 @@ Source: TypeAlias = (
 )
 
 SCENES = "scenes"
-SCENES_OPTIONS = ("num_rows", "seed", "image_size")
+SCENES_OPTIONS = ("num_rows", "seed", "image_size", "templates")
 # File suffix -> the builder of `datasets` that reads it, with its options.
 TABLE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".parquet": ("parquet", {}),
@@ -86,7 +86,8 @@ def _refuse_options(request: _Request, what: str) -> None:
 
 
 def _maybe_streamed(rows: Rows, streaming: bool) -> Rows:
-    return rows.to_iterable_dataset() if streaming and isinstance(rows, datasets.Dataset) else rows
+    # A dataset without rows cannot be streamed; load_rows refuses it.
+    return rows.to_iterable_dataset() if streaming and isinstance(rows, datasets.Dataset) and len(rows) else rows
 
 
 def _pick_split(split: str | None, available: Sequence[str], source: object) -> str:

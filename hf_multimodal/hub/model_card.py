@@ -64,7 +64,10 @@ def _render(result: RunResult, run: RunConfig, config: PreTrainedConfig) -> str:
     template = Template(files("hf_multimodal.hub").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
     return template.substitute(
         title=result.folder.name,
-        summary=f"A {' + '.join(config.modalities)} model that fuses {_tower_names(config)} by {config.fusion}, made with hf_multimodal.",
+        summary=(
+            f"A {' + '.join(config.modalities)} model that fuses {_tower_names(config)} by {config.fusion}, made with "
+            "hf_multimodal."
+        ),
         location=result.folder.name,
         example=_example(config.modalities),
         metrics=_metrics_table(result.metrics),
@@ -95,7 +98,10 @@ def _metrics_table(metrics: dict[str, dict[str, float]]) -> str:
     splits = [split for split in metrics if split != "training"]
     names = [name for name in _SCORES if any(name in metrics[split] for split in splits)]
     lines = ["| split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    lines += [f"| {s} | " + " | ".join(f"{metrics[s][n]:.4f}" if n in metrics[s] else "" for n in names) + " |" for s in splits]
+    lines += [
+        f"| {s} | " + " | ".join(f"{metrics[s][n]:.4f}" if n in metrics[s] else "" for n in names) + " |"
+        for s in splits
+    ]
     return "\n".join(lines)
 
 

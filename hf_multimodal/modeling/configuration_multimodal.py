@@ -3,6 +3,7 @@
 """The composite configuration: one sub-configuration per tower, the fusion, and the head."""
 
 import difflib
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -33,7 +34,8 @@ class MultimodalConfig(PreTrainedConfig):
     r"""Configuration of every `Multimodal*` model.
 
     A tower is present when its sub-configuration is. The generic fields (`hidden_size`, `num_hidden_layers`,
-    `num_attention_heads`, `intermediate_size`, …) describe the fusion; each tower keeps its own in its sub-configuration.
+    `num_attention_heads`, `intermediate_size`, …) describe the fusion; each tower keeps its own in its
+    sub-configuration.
 
     Args:
         text_config: Any Hugging Face text encoder's configuration, or its dict with a `model_type`.
@@ -52,10 +54,12 @@ class MultimodalConfig(PreTrainedConfig):
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
-        initializer_range: Standard deviation of the fusion's and heads' initial weights.
+        initializer_range: Standard deviation of the fusion's and heads' initial weights at a fan-in of 768; scaled by
+            sqrt(768 / fan-in). The default is 1 / sqrt(fan-in) (LeCun et al. 1998), which keeps the signal's size.
 
     Raises:
-        ValueError: if the fusion, the problem type or a frozen tower is unknown, or if the heads do not divide the width.
+        ValueError: if the fusion, the problem type or a frozen tower is unknown, or if the heads do not divide the
+            width.
     """
 
     model_type = "hf_multimodal"
@@ -79,7 +83,15 @@ class MultimodalConfig(PreTrainedConfig):
     classifier_dropout: int | float | None = None
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
-    initializer_range: float = 0.02
+    initializer_range: float = 0.036
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401 (with return_unused_kwargs a pair)
+        """Builds a configuration from a saved one."""
+        if not cls.__module__.startswith("transformers_modules."):
+            # `pipeline` would insist on the code in the checkpoint, though the installed pipeline is registered
+            config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
+        return super().from_dict(config_dict, **kwargs)
 
     def validate_fusion(self) -> None:
         """Checks the fusion's name and shape."""

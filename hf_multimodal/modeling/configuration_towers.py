@@ -5,7 +5,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import timm
 from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
@@ -45,7 +45,11 @@ class TowerSpec:
         return self.path is not None and self.pretrained
 
 
-def parse_tower(modality: str, value: Any) -> TowerSpec:  # noqa: ANN401 (the union is spelled out below)
+# What a user may give as a tower; None leaves it out.
+TowerLike: TypeAlias = TowerSpec | PreTrainedConfig | Mapping[str, Any] | str | Path | None
+
+
+def parse_tower(modality: str, value: TowerLike) -> TowerSpec:
     """Reads a tower given as an id or folder, a configuration object, a dict of `TowerSpec` fields, or a `TowerSpec`.
 
     Raises:
@@ -73,7 +77,7 @@ def parse_tower(modality: str, value: Any) -> TowerSpec:  # noqa: ANN401 (the un
     return spec
 
 
-def parse_towers(towers: Mapping[str, Any]) -> dict[str, TowerSpec]:
+def parse_towers(towers: Mapping[str, TowerLike]) -> dict[str, TowerSpec]:
     """Reads several towers, in the package's modality order; None entries are left out.
 
     Raises:
@@ -98,8 +102,8 @@ def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
     if spec.config is not None:
         return _config_from_dict(modality, dict(spec.config))
     if spec.architecture is not None:
-        return _timm_config(spec)
-    path = timm_hub_id(spec.path) if modality == "image" else spec.path
+        return _timm_config(spec, _new_timm_config(spec.architecture))
+    path = weights_path(modality, spec)
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise ValueError(
             f"The {modality} tower's folder {path!r} has no config.json. For a folder of bare timm weights name the "
@@ -111,6 +115,17 @@ def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
     # a checkpoint of a dual encoder (CLIP, SigLIP): take the half that reads this modality
     half = getattr(config, {"text": "text_config", "image": "vision_config"}[modality], None)
     return half if isinstance(half, PreTrainedConfig) else config
+
+
+def weights_path(modality: str, spec: TowerSpec) -> str:
+    """Returns the Hub id or folder of a tower's weights.
+
+    Raises:
+        ValueError: if the description names none.
+    """
+    if spec.path is None:
+        raise ValueError(f"The {modality} tower names no backbone: set path, config or (for timm) architecture.")
+    return timm_hub_id(spec.path) if modality == "image" else spec.path
 
 
 def timm_hub_id(path: str) -> str:
@@ -126,11 +141,13 @@ def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig
     return AutoConfig.for_model(values.pop("model_type", default), **values)
 
 
-def _timm_config(spec: TowerSpec, config: PreTrainedConfig | None = None) -> TimmWrapperConfig:
-    if config is None:
-        if not timm.is_model(spec.architecture):
-            check_known("timm architecture", spec.architecture, tuple(timm.list_models()))
-        config = TimmWrapperConfig(architecture=spec.architecture)
+def _new_timm_config(architecture: str) -> TimmWrapperConfig:
+    if not timm.is_model(architecture):
+        check_known("timm architecture", architecture, tuple(timm.list_models()))
+    return TimmWrapperConfig(architecture=architecture)
+
+
+def _timm_config(spec: TowerSpec, config: PreTrainedConfig) -> PreTrainedConfig:
     args = {**(config.model_args or {}), **spec.model_args}
     args.pop("num_classes", None)  # written by timm.save_for_hf; the wrapper passes its own
     pretrained_cfg = timm.get_pretrained_cfg(config.architecture)
@@ -141,4 +158,4 @@ def _timm_config(spec: TowerSpec, config: PreTrainedConfig | None = None) -> Tim
     return config
 
 
-__all__ = ["TowerSpec", "parse_tower", "parse_towers", "timm_hub_id", "tower_config"]
+__all__ = ["TowerLike", "TowerSpec", "parse_tower", "parse_towers", "timm_hub_id", "tower_config", "weights_path"]

@@ -131,7 +131,9 @@ class ModalityBlock(nn.Module):
         self.self_attention = FusionAttention(config, size, *heads)
         self.mlp_norm = nn.LayerNorm(size, eps=eps)
         self.mlp = nn.Sequential(
-            nn.Linear(size, config.intermediate_size), ACT2FN[config.hidden_act], nn.Linear(config.intermediate_size, size)
+            nn.Linear(size, config.intermediate_size),
+            ACT2FN[config.hidden_act],
+            nn.Linear(config.intermediate_size, size),
         )
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -181,16 +183,25 @@ def _others(parts: Sequence[torch.Tensor], index: int) -> torch.Tensor | None:
 
 
 class JointPooler(nn.Module):
-    """One vector per row from one vector per modality: (B, M, H) -> (B, H)."""
+    """One vector per row from one vector per modality: (B, M, H) -> (B, H).
 
-    def __init__(self, num_modalities: int, hidden_size: int, layer_norm_eps: float) -> None:
+    The hidden layer lets it answer to what the modalities say together, not only to the sum of what each says.
+    """
+
+    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
         super().__init__()
-        self.dense = nn.Linear(num_modalities * hidden_size, hidden_size)
-        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        size = config.hidden_size
+        self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.mlp = nn.Sequential(
+            nn.Linear(len(modalities) * size, config.intermediate_size),
+            ACT2FN[config.hidden_act],
+            nn.Dropout(config.hidden_dropout_prob),
+            nn.Linear(config.intermediate_size, size),
+        )
 
     def forward(self, modality_embeds: torch.Tensor) -> torch.Tensor:
         """Joins the modalities' vectors side by side and projects them."""
-        return self.norm(self.dense(modality_embeds.flatten(1)))
+        return self.mlp(self.norm(modality_embeds).flatten(1))
 
 
 class CrossAttentionFusion(nn.Module):
@@ -201,12 +212,12 @@ class CrossAttentionFusion(nn.Module):
         self.config = config
         self.layers = nn.ModuleList([CrossAttentionLayer(config, modalities) for _ in range(config.num_hidden_layers)])
         self.norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) for m in modalities})
-        self.pooler = JointPooler(len(modalities), config.hidden_size, config.layer_norm_eps)
+        self.pooler = JointPooler(config, modalities)
 
     def _masks(self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> tuple[list, list]:
         """Attention masks for the whole forward pass: each modality over itself, and over all the others."""
 
-        def mask_over(query: torch.Tensor, context: torch.Tensor | None, mask: torch.Tensor | None) -> torch.Tensor | None:
+        def mask_over(query: torch.Tensor, context: torch.Tensor | None, mask: torch.Tensor | None) -> object:
             if context is None:
                 return None
             return create_bidirectional_mask(
@@ -236,19 +247,13 @@ class ConcatFusion(nn.Module):
 
     def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
         super().__init__()
-        self.pooler = JointPooler(len(modalities), config.hidden_size, config.layer_norm_eps)
-        self.mlp = nn.Sequential(
-            nn.Linear(config.hidden_size, config.intermediate_size),
-            ACT2FN[config.hidden_act],
-            nn.Dropout(config.hidden_dropout_prob),
-            nn.Linear(config.intermediate_size, config.hidden_size),
-        )
+        self.pooler = JointPooler(config, modalities)
 
     def forward(self, towers: Mapping[str, TowerOutput]) -> FusionOutput:
         """Fuses the towers' mean tokens; the tokens themselves pass through."""
         embeds = torch.stack([masked_mean(tower.tokens, tower.mask) for tower in towers.values()], dim=1)
         tokens = {m: tower.tokens for m, tower in towers.items()}
-        return FusionOutput(tokens=tokens, modality_embeds=embeds, pooled=self.mlp(self.pooler(embeds)))
+        return FusionOutput(tokens=tokens, modality_embeds=embeds, pooled=self.pooler(embeds))
 
 
 # keys: configuration_multimodal.FUSIONS

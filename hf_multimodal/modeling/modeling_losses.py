@@ -34,9 +34,9 @@ def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type
     if problem_type == "single_label_classification":
         if labels.is_floating_point() or labels.ndim != 1:
             raise ValueError(
-                f"problem_type='single_label_classification' needs integer labels of shape (batch,), got {labels.dtype} "
-                f"of shape {tuple(labels.shape)}. For several labels per row set problem_type='multi_label_classification'; "
-                "for numbers set problem_type='regression'."
+                "problem_type='single_label_classification' needs integer labels of shape (batch,), got "
+                f"{labels.dtype} of shape {tuple(labels.shape)}. For several labels per row set "
+                "problem_type='multi_label_classification'; for numbers set problem_type='regression'."
             )
         return F.cross_entropy(logits, labels)
     labels = labels.to(logits.dtype)

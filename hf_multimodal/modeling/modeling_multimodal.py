@@ -2,102 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-from transformers import initialization as init
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .configuration_multimodal import MultimodalConfig, TOWER_CONFIG_FIELDS
-from .configuration_towers import parse_towers, tower_config
-from .modeling_fusion import FUSION_CLASSES, CrossAttentionLayer, FusionAttention, ResidualGate
+from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
+from .modeling_base import MultimodalPreTrainedModel
+from .modeling_fusion import FUSION_CLASSES, CrossAttentionLayer, FusionAttention
 from .modeling_heads import AnswerHead, ClassificationHead
 from .modeling_losses import answer_loss, classification_loss, infer_problem_type
 from .modeling_outputs import MultimodalClassifierOutput, MultimodalModelOutput, TowerOutput
-from .modeling_pretrained_towers import load_backbone
-from .modeling_towers import TOWER_CLASSES, Tower, build_backbone
-from .remote_code import AUTO_MAP, PIPELINE, copy_modeling_code
-
-
-class MultimodalPreTrainedModel(PreTrainedModel):
-    """What every `Multimodal*` model shares: initial weights, building from towers, saving with its own code."""
-
-    config_class = MultimodalConfig
-    base_model_prefix = "model"
-    input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
-    # the loss is a mean over the batch: without this, Trainer would not divide it by the accumulation steps
-    accepts_loss_kwargs = False
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _no_split_modules = ["CrossAttentionLayer"]
-    _pipelines: dict[str, list[str]] = {}
-
-    def __init__(self, config: MultimodalConfig) -> None:
-        super().__init__(config)
-        if config.fusion != "cross_attention":  # accelerate refuses names of classes that are not in the model
-            self._no_split_modules = []
-        if "text" not in config.modalities:
-            self.main_input_name = "pixel_values"
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Tower):
-            init.normal_(module.absent_token, mean=0.0, std=self.config.initializer_range)
-        elif isinstance(module, ResidualGate):
-            init.zeros_(module.alpha)
-
-    @classmethod
-    def from_towers_pretrained(
-        cls, *, text: Any = None, image: Any = None, **config_kwargs: Any  # noqa: ANN401 (see parse_tower)
-    ) -> "MultimodalPreTrainedModel":
-        """Builds a model over existing towers; fusion and head start fresh.
-
-        Args:
-            text: Hub id, local folder, configuration, or dict of `TowerSpec` fields of the text encoder.
-            image: The same for the vision encoder; also a timm architecture name or `timm/…` id.
-            **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
-
-        Raises:
-            ValueError: if a tower is unknown, or a folder holds no fitting weights.
-        """
-        specs = parse_towers({"text": text, "image": image})
-        configs = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
-        frozen = [m for m, spec in specs.items() if spec.frozen]
-        model = cls(cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs}))
-        towers = getattr(model, cls.base_model_prefix, model).towers
-        for modality, spec in specs.items():
-            if spec.loads_weights:
-                backbone = load_backbone(modality, spec, configs[TOWER_CONFIG_FIELDS[modality]])
-                towers[modality].backbone.load_state_dict(backbone.state_dict())
-        return model
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a model, or with loading info a pair)
-        """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        for module in model.modules():
-            if isinstance(module, Tower):
-                module.freeze()
-        return loaded
-
-    def save_pretrained(self, save_directory: str | Path, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Saves weights and configuration, and the code that loads them where this package is absent."""
-        self.config.auto_map = dict(AUTO_MAP)
-        self.config.custom_pipelines = {
-            task: {"impl": PIPELINE, "pt": classes, "type": "multimodal"} for task, classes in self._pipelines.items()
-        }
-        if kwargs.get("is_main_process", True):
-            copy_modeling_code(save_directory)
-        super().save_pretrained(save_directory, *args, **kwargs)
+from .modeling_towers import TOWER_CLASSES, build_backbone
 
 
 class MultimodalModel(MultimodalPreTrainedModel):
@@ -116,7 +34,8 @@ class MultimodalModel(MultimodalPreTrainedModel):
                 "The configuration has no tower: give at least one of " + ", ".join(TOWER_CONFIG_FIELDS.values()) + "."
             )
         frozen = config.frozen_towers or ()
-        self.towers = nn.ModuleDict(
+        # Any: of the values, a ModuleDict's type says no more than that they are modules
+        self.towers: Any = nn.ModuleDict(
             {
                 m: TOWER_CLASSES[m](
                     build_backbone(config.tower_config(m)), config.hidden_size, config.layer_norm_eps, m in frozen
@@ -127,7 +46,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
         self.fusion = FUSION_CLASSES[config.fusion](config, config.modalities)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module | None:
+    def get_input_embeddings(self) -> nn.Module | None:  # type: ignore[override]
         """Returns the text tower's token embeddings, or None without a text tower."""
         return self.towers["text"].backbone.get_input_embeddings() if "text" in self.towers else None
 
@@ -180,8 +99,8 @@ class MultimodalModel(MultimodalPreTrainedModel):
             token_type_ids: (B, L), for encoders that use them.
             inputs_embeds: (B, L, W) instead of `input_ids`.
             pixel_values: (B, 3, height, width).
-            modality_mask: (B, M) bool in the order of `config.modalities`, True = present. What stands in the tensors of
-                an absent modality has no influence.
+            modality_mask: (B, M) bool in the order of `config.modalities`, True = present. What stands in the tensors
+                of an absent modality has no influence.
             **kwargs: `output_hidden_states`, `output_attentions` (eager attention only), `return_dict`.
 
         Raises:
@@ -208,7 +127,7 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
 
     def __init__(self, config: MultimodalConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = cast(int, config.num_labels)  # None only without id2label, which has a default
         self.model = MultimodalModel(config)
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
         self.head = self.build_head(config, float(dropout))
@@ -222,7 +141,7 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
         """Computes the objective from logits (B, C) and labels."""
         raise NotImplementedError
 
-    def get_input_embeddings(self) -> nn.Module | None:
+    def get_input_embeddings(self) -> nn.Module | None:  # type: ignore[override]
         """Returns the text tower's token embeddings, or None without a text tower."""
         return self.model.get_input_embeddings()
 
@@ -281,11 +200,11 @@ class MultimodalForClassification(_MultimodalWithHead):
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
         """Builds a linear head."""
-        return ClassificationHead(config.hidden_size, config.num_labels, dropout)
+        return ClassificationHead(config.hidden_size, self.num_labels, dropout)
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy, binary cross-entropy, or squared error."""
-        problem_type = self.config.problem_type or infer_problem_type(labels, self.config.num_labels)
+        problem_type = self.config.problem_type or infer_problem_type(labels, self.num_labels)
         return classification_loss(logits, labels, problem_type)
 
 
@@ -296,7 +215,7 @@ class MultimodalForQuestionAnswering(_MultimodalWithHead):
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
         """Builds a two-layer answer scorer."""
-        return AnswerHead(config.hidden_size, config.num_labels, dropout, config.layer_norm_eps)
+        return AnswerHead(config.hidden_size, self.num_labels, dropout, config.layer_norm_eps)
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy for answer indices, soft binary cross-entropy for answer scores (B, C)."""

@@ -18,8 +18,9 @@ class TowerOutput(ModelOutput):
         mask: (B, L) bool, True = real token. At least one token per row is real.
     """
 
-    tokens: torch.Tensor | None = None
-    mask: torch.Tensor | None = None
+    # always there; ModelOutput wants a default of None
+    tokens: torch.Tensor = None  # type: ignore[assignment]
+    mask: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -32,9 +33,9 @@ class FusionOutput(ModelOutput):
         pooled: (B, H) one vector per row.
     """
 
-    tokens: dict[str, torch.Tensor] | None = None
-    modality_embeds: torch.Tensor | None = None
-    pooled: torch.Tensor | None = None
+    tokens: dict[str, torch.Tensor] = None  # type: ignore[assignment]
+    modality_embeds: torch.Tensor = None  # type: ignore[assignment]
+    pooled: torch.Tensor = None  # type: ignore[assignment]
 
 
 @dataclass

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A timm backbone as a `PreTrainedModel` whose weights stay timm's own."""
 
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -28,7 +30,8 @@ class TimmBackbone(TimmWrapperModel):
                 tensor._is_hf_initialized = True
         super().post_init()
 
-    def _timm_tensors(self) -> dict[str, torch.Tensor]:
+    def _timm_tensors(self) -> dict[str, Any]:
+        # Any: tensors, on which transformers sets an attribute of its own
         return dict(self.timm_model.named_parameters()) | dict(self.timm_model.named_buffers())
 
     @torch.no_grad()
@@ -37,7 +40,9 @@ class TimmBackbone(TimmWrapperModel):
         if module is not self:
             return  # timm owns its sub-modules
         own = self._timm_tensors()
-        unfilled = [k for k, x in own.items() if x.device.type != "meta" and not getattr(x, "_is_hf_initialized", False)]
+        unfilled = [
+            k for k, x in own.items() if x.device.type != "meta" and not getattr(x, "_is_hf_initialized", False)
+        ]
         if not unfilled:
             return
         with torch.device("cpu"):

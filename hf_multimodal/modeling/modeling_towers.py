@@ -31,11 +31,11 @@ def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     mappings = (MODEL_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING)
     for mapping in reversed(mappings) if config.is_encoder_decoder else mappings:
         if type(config) in mapping:
-            found = mapping[type(config)]
+            found: Any = mapping[type(config)]
             return found[0] if isinstance(found, tuple) else found
     raise ValueError(
-        f"transformers has no encoder for model_type={config.model_type!r}: give a text encoder, a vision model, or a timm "
-        "architecture."
+        f"transformers has no encoder for model_type={config.model_type!r}: give a text encoder, a vision model, or a "
+        "timm architecture."
     )
 
 
@@ -48,7 +48,8 @@ def encoder_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
 def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
     """Builds an encoder with fresh weights."""
     model_class = backbone_class(config)
-    return model_class._from_config(config, **encoder_kwargs(model_class))
+    # in the dtype of the whole model: the encoder's configuration may name the one in which it was saved
+    return model_class._from_config(config, dtype=torch.get_default_dtype(), **encoder_kwargs(model_class))
 
 
 def backbone_width(backbone: PreTrainedModel) -> int:
@@ -71,14 +72,18 @@ def backbone_width(backbone: PreTrainedModel) -> int:
     )
 
 
-def sincos_position_2d(height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def sincos_position_2d(
+    height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
     """Fixed 2-D sine-cosine position embedding (Vaswani et al. 2017; in two dimensions as in MAE, He et al. 2022).
 
     Returns:
         (height * width, channels), rows of the grid one after another. Channels beyond a multiple of four are zero.
     """
     quarter = channels // 4
-    frequency = torch.exp(-math.log(10_000) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1))
+    frequency = torch.exp(
+        -math.log(10_000) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1)
+    )
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
         torch.arange(width, device=device, dtype=torch.float32),
@@ -165,7 +170,10 @@ class Tower(nn.Module):
             present: (B,) bool, or None when every row has the modality.
         """
         if present is None:
-            return TowerOutput(tokens=tokens, mask=mask)
+            if not self.training:
+                return TowerOutput(tokens=tokens, mask=mask)
+            # The absent-modality token needs a gradient, be it zero, in every step: DDP waits for every parameter.
+            present = torch.ones(tokens.shape[0], dtype=torch.bool, device=tokens.device)
         is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
         replacement = self.absent_token * is_first[None, :, None]
         tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
@@ -183,8 +191,14 @@ class TextTower(Tower):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
     ) -> TowerOutput:
-        """Encodes token ids (B, L) or their embeddings (B, L, W) into tokens (B, L, H)."""
+        """Encodes token ids (B, L) or their embeddings (B, L, W) into tokens (B, L, H).
+
+        Raises:
+            ValueError: if neither is given.
+        """
         source = inputs_embeds if input_ids is None else input_ids
+        if source is None:
+            raise ValueError("The text tower got neither input_ids nor inputs_embeds: give one of them.")
         if attention_mask is None:
             attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)
         attention_mask = _attend_to_something(attention_mask)
@@ -223,6 +237,9 @@ class ImageTower(Tower):
     def forward(self, present: torch.Tensor | None, pixel_values: torch.Tensor) -> TowerOutput:
         """Encodes pixels (B, 3, height, width) into tokens (B, L, H)."""
         pixel_values = pixel_values.to(self.backbone.dtype)
+        if present is not None:
+            # not only in the tokens: batch statistics, and gradients of anything not finite, would reach other rows
+            pixel_values = pixel_values.masked_fill(~present[:, None, None, None], 0.0)
         outputs = self.backbone(
             pixel_values=pixel_values,
             output_attentions=False,
@@ -232,7 +249,10 @@ class ImageTower(Tower):
         features, grid = flatten_features(outputs.last_hidden_state, self.width, self.channels_last)
         tokens = self.projection(self.norm(features))
         if grid is not None:
-            tokens = tokens + sincos_position_2d(*grid, tokens.shape[2], device=tokens.device, dtype=tokens.dtype)
+            height, width = grid
+            tokens = tokens + sincos_position_2d(
+                height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype
+            )
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         return self.mark_absent(tokens, mask, present)
 

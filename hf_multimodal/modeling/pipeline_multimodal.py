@@ -3,6 +3,7 @@
 """The pipeline: rows of raw text and images in, labels with scores out."""
 
 from collections.abc import Mapping, Sized
+from os import PathLike
 from typing import Any
 
 import torch
@@ -23,21 +24,31 @@ def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 class MultimodalClassificationPipeline(Pipeline):
     """Classification, regression and visual question answering over rows with any of the model's modalities.
 
-    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, a local path or a URL. A modality
-    that is None or missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
+    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, a local path or a URL. A
+    modality that is None or missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator
+    of rows.
     """
 
-    _load_processor = True
-    _load_tokenizer = False
-    _load_image_processor = False
-    _load_feature_extractor = False
+    # the base class declares these as None
+    _load_processor: Any = True
+    _load_tokenizer: Any = False
+    _load_image_processor: Any = False
+    _load_feature_extractor: Any = False
+    processor: Any  # a MultimodalProcessor, also when loaded as remote code
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:  # noqa: ANN401
         if kwargs:
             raise TypeError(f"Unknown arguments {sorted(kwargs)}: this pipeline takes top_k.")
         return {}, {}, {} if top_k is None else {"top_k": top_k}
 
-    def __call__(self, inputs: Any = None, *, text: Any = None, image: Any = None, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(  # type: ignore[override]
+        self,
+        inputs: Any = None,  # noqa: ANN401 (one row or many)
+        *,
+        text: str | None = None,
+        image: Any = None,  # noqa: ANN401 (PIL image, path or URL)
+        **kwargs: Any,  # noqa: ANN401 (described below)
+    ) -> Any:  # noqa: ANN401 (as `inputs`)
         """Predicts one row or many.
 
         Args:
@@ -68,11 +79,14 @@ class MultimodalClassificationPipeline(Pipeline):
         batch = self.processor(**given, return_tensors="pt").to(self.device)
         return ModelOutput(logits=self.model(**batch).logits.float())
 
-    def postprocess(self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None) -> list[dict[str, Any]]:
+    def postprocess(  # type: ignore[override]
+        self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None
+    ) -> list[dict[str, Any]]:
         """Turns the logits of one row into labels with scores."""
         logits = model_outputs["logits"][0]
-        names = [self.model.config.id2label[i] for i in range(len(logits))]
-        problem_type = self.model.config.problem_type
+        config: Any = self.model.config
+        names = [config.id2label[i] for i in range(len(logits))]
+        problem_type = config.problem_type or ("regression" if len(names) == 1 else None)
         if problem_type == "regression":
             return [{"label": name, "value": value} for name, value in zip(names, logits.tolist(), strict=True)]
         scores = logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(-1)
@@ -95,7 +109,7 @@ class MultimodalClassificationPipeline(Pipeline):
         outputs = PipelineIterator(loader, self.forward, forward_params, loader_batch_size=batch_size)
         return PipelineIterator(outputs, self.postprocess, postprocess_params)
 
-    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:  # noqa: ANN401
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs: Any) -> None:  # noqa: ANN401
         """Saves model and processor; both bring their code."""
         self.model.save_pretrained(save_directory, **kwargs)
         self.processor.save_pretrained(save_directory)

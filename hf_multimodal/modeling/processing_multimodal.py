@@ -19,7 +19,7 @@ from transformers import (
 from transformers.processing_utils import ProcessingKwargs
 
 from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
-from .configuration_towers import TowerSpec, parse_towers, timm_hub_id, tower_config
+from .configuration_towers import TowerLike, TowerSpec, parse_towers, timm_hub_id, tower_config
 from .image_processing_multimodal import MultimodalImageProcessor
 from .remote_code import AUTO_MAP, copy_modeling_code
 
@@ -30,7 +30,7 @@ COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
 class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
     """Keyword arguments of the processor's call, by modality."""
 
-    _defaults = {"text_kwargs": {"padding": True, "truncation": True}}
+    _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # type: ignore[misc]  # transformers' own way
 
 
 class _ComponentNames:
@@ -58,8 +58,6 @@ class MultimodalProcessor(ProcessorMixin):
     """
 
     valid_processor_kwargs = MultimodalProcessorKwargs
-    image_processor = None
-    tokenizer = None
     get_attributes = _ComponentNames()
 
     def __init__(
@@ -72,7 +70,7 @@ class MultimodalProcessor(ProcessorMixin):
         for name, component in (("image_processor", image_processor), ("tokenizer", tokenizer)):
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
-                setattr(self, name, component)
+            setattr(self, name, component)
         if not self.modalities:
             raise ValueError(f"A processor needs at least one of {', '.join(COMPONENTS.values())}.")
         self.auto_map = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
@@ -88,7 +86,7 @@ class MultimodalProcessor(ProcessorMixin):
         return [*super().model_input_names, "modality_mask"]
 
     @classmethod
-    def from_towers_pretrained(cls, *, text: Any = None, image: Any = None) -> "MultimodalProcessor":  # noqa: ANN401
+    def from_towers_pretrained(cls, *, text: TowerLike = None, image: TowerLike = None) -> "MultimodalProcessor":
         """Builds the processor for the same towers as `MultimodalModel.from_towers_pretrained`.
 
         Raises:
@@ -121,7 +119,7 @@ class MultimodalProcessor(ProcessorMixin):
         rows = {"text": _as_rows(text, str), "image": _as_rows(images, None)}
         present = self._presence(rows)
         merged = self._merge_kwargs(
-            self.valid_processor_kwargs,
+            self.valid_processor_kwargs,  # type: ignore[arg-type]  # takes the class, annotated as its instance
             tokenizer_init_kwargs=self.tokenizer.init_kwargs if self.tokenizer is not None else {},
             **kwargs,
         )
@@ -130,7 +128,9 @@ class MultimodalProcessor(ProcessorMixin):
             data.update(self._process_text_rows(rows["text"], merged["text_kwargs"]))
         if rows["image"] is not None:
             data.update(self._process_image_rows(rows["image"], merged["images_kwargs"]))
-        data["modality_mask"] = [[present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))]
+        data["modality_mask"] = [
+            [present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))
+        ]
         return BatchFeature(data, tensor_type=kwargs.get("return_tensors", merged["text_kwargs"].get("return_tensors")))
 
     def _presence(self, rows: dict[str, list | None]) -> dict[str, list[bool]]:
@@ -140,7 +140,9 @@ class MultimodalProcessor(ProcessorMixin):
             raise ValueError(f"Nothing to process: give at least one of {', '.join(self.modalities)}.")
         for modality in given:
             if modality not in self.modalities:
-                raise ValueError(f"This processor reads {', '.join(self.modalities)}; it has no component for {modality}.")
+                raise ValueError(
+                    f"This processor reads {', '.join(self.modalities)}; it has no component for {modality}."
+                )
         sizes = {m: len(values) for m, values in given.items()}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"One value per row and modality is needed (None where absent); got lengths {sizes}.")
@@ -149,8 +151,8 @@ class MultimodalProcessor(ProcessorMixin):
         for index in range(size):
             if not any(present[m][index] for m in self.modalities):
                 raise ValueError(
-                    f"Row {index} of the batch has none of {', '.join(self.modalities)}: a row needs at least one. Drop it "
-                    "or fill it in."
+                    f"Row {index} of the batch has none of {', '.join(self.modalities)}: a row needs at least one. "
+                    "Drop it or fill it in."
                 )
         return present
 
@@ -186,16 +188,16 @@ class MultimodalProcessor(ProcessorMixin):
         """
         if tuple(config.modalities) != self.modalities:
             raise ValueError(
-                f"The model's modalities {list(config.modalities)} are not the processor's {list(self.modalities)}: build "
-                "both with from_towers_pretrained on the same towers."
+                f"The model's modalities {list(config.modalities)} are not the processor's {list(self.modalities)}: "
+                "build both with from_towers_pretrained on the same towers."
             )
         if "text" not in self.modalities:
             return
         vocab_size = getattr(config.text_config, "vocab_size", None)
         if vocab_size is not None and len(self.tokenizer) > vocab_size:
             raise ValueError(
-                f"The tokenizer has {len(self.tokenizer)} tokens, the text tower's embedding only {vocab_size}: use the "
-                "tower's own tokenizer, or call model.resize_token_embeddings(len(processor.tokenizer))."
+                f"The tokenizer has {len(self.tokenizer)} tokens, the text tower's embedding only {vocab_size}: use "
+                "the tower's own tokenizer, or call model.resize_token_embeddings(len(processor.tokenizer))."
             )
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:  # noqa: ANN401
@@ -205,11 +207,16 @@ class MultimodalProcessor(ProcessorMixin):
 
     def to_dict(self) -> dict[str, Any]:
         """Serialises the processor; `modalities` tells loading which components there are."""
-        return {**super().to_dict(), "modalities": list(self.modalities)}
+        components = COMPONENTS.values()
+        saved = {k: v for k, v in super().to_dict().items() if k not in components or v is not None}
+        return {**saved, "modalities": list(self.modalities)}
 
     @classmethod
     def _get_arguments_from_pretrained(
-        cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any  # noqa: ANN401
+        cls,
+        pretrained_model_name_or_path: str,
+        processor_dict: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
     ) -> list[Any]:
         saved = (processor_dict or {}).get("modalities", list(MODALITIES))
         image_processor = tokenizer = None
@@ -221,14 +228,21 @@ class MultimodalProcessor(ProcessorMixin):
 
 
 def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (one value or a list of them)
-    """One value or a list of values -> list; a list that holds one image per row may nest it, as in chat inputs."""
+    """One value or a list of values -> list.
+
+    As in chat inputs, a row's image may stand in a list of its own, and an empty list is a row without one.
+    """
     if values is None:
         return None
     if isinstance(values, (list, tuple)) and not (single is None and values and isinstance(values[0], (int, float))):
-        return [x[0] if single is None and isinstance(x, (list, tuple)) and len(x) == 1 else x for x in values]
+        return [(x[0] if x else None) if _is_nested_image(x, single) else x for x in values]
     if single is None and getattr(values, "ndim", 3) == 4:
         return list(values)
     return [values]
+
+
+def _is_nested_image(value: Any, single: type | None) -> bool:  # noqa: ANN401 (text, or any kind of image)
+    return single is None and isinstance(value, (list, tuple)) and len(value) <= 1
 
 
 def _input_size(image_processor: Any) -> tuple[int, int] | None:  # noqa: ANN401 (any image processor)
@@ -241,7 +255,9 @@ def _input_size(image_processor: Any) -> tuple[int, int] | None:  # noqa: ANN401
 def _build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
     source = spec.tokenizer if spec.tokenizer is not None else spec.path
     if source is None:
-        raise ValueError("The text tower is built from a configuration alone: say which tokenizer goes with it (tokenizer).")
+        raise ValueError(
+            "The text tower is built from a configuration alone: say which tokenizer goes with it (tokenizer)."
+        )
     if not isinstance(source, (str, Path)):
         return source
     tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision if spec.tokenizer is None else None)

@@ -4,6 +4,7 @@
 
 import inspect
 import shutil
+from os import PathLike
 from pathlib import Path
 
 AUTO_MAP = {
@@ -17,7 +18,7 @@ AUTO_MAP = {
 PIPELINE = "pipeline_multimodal.MultimodalClassificationPipeline"
 
 
-def copy_modeling_code(save_directory: str | Path) -> None:
+def copy_modeling_code(save_directory: str | PathLike) -> None:
     """Copies the flat modelling files into a checkpoint folder, so that `trust_remote_code=True` finds them there."""
     # The entry points are imported by name here because transformers, when it loads a folder's code, brings along just
     # the files it reaches by relative imports: a model loaded that way can be saved again, whole.

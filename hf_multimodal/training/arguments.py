@@ -12,18 +12,25 @@ class MultimodalTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with the best model kept, TensorBoard on, and raw columns left to the collator.
 
     Attributes:
-        early_stopping_patience: Evaluations without improvement of `metric_for_best_model` before training stops; 0 = never.
+        early_stopping_patience: Evaluations without improvement of `metric_for_best_model` before training stops; 0 =
+            never.
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
     """
 
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay False: the collator reads raw columns."})
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Must stay False: the collator reads raw columns."}
+    )
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Whether to end with the best model."})
     report_to: str | list[str] = field(default="tensorboard", metadata={"help": "Trackers."})
-    early_stopping_patience: int = field(default=0, metadata={"help": "Evaluations without improvement; 0 = never stop."})
-    tower_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the towers' backbones."})
+    early_stopping_patience: int = field(
+        default=0, metadata={"help": "Evaluations without improvement; 0 = never stop."}
+    )
+    tower_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the towers' backbones."}
+    )
 
     def __post_init__(self) -> None:
         """Checks what the collator relies on.

@@ -46,9 +46,7 @@ class RowSource:
     max_length: int | None = None
 
     @classmethod
-    def for_model(
-        cls, model: str, *, source: str | None, split: str, columns: Iterable[str] | None
-    ) -> "RowSource":
+    def for_model(cls, model: str, *, source: str | None, split: str, columns: Iterable[str] | None) -> "RowSource":
         """Fills in what the user left out from the run that made the model.
 
         Args:
@@ -63,21 +61,23 @@ class RowSource:
         run_file = Path(model) / RUN_FILE
         run = RunConfig.load(run_file).data if run_file.is_file() else None
         mapping = _parse_columns(columns or ())
-        if run is None and (source is None or not mapping):
-            raise ValueError(
-                f"{model!r} holds no {RUN_FILE}, so nothing says where the rows are: give --source and one --column "
-                "canonical=source per column (--column text=question --column image=image --column label=answer)."
-            )
-        if run is None or source not in (None, run.source):
-            options: dict[str, Any] = {}
-        else:
+        if run is None:
+            if source is None or not mapping:
+                raise ValueError(
+                    f"{model!r} holds no {RUN_FILE}, so nothing says where the rows are: give --source and one "
+                    "--column canonical=source per column (--column text=question --column image=image --column "
+                    "label=answer)."
+                )
+            return cls(source=source, split=split, columns=mapping)
+        options: dict[str, Any] = {}
+        if source in (None, run.source):
             options, split = run.options, run.splits.get(split, split)
         return cls(
             source=source or run.source,
             split=split,
-            columns={**(run.columns if run else {}), **mapping},
+            columns={**run.columns, **mapping},
             options=options,
-            max_length=run.max_length if run else None,
+            max_length=run.max_length,
         )
 
     def load(self, *, with_labels: bool) -> datasets.Dataset:
@@ -148,7 +148,8 @@ def evaluate_model(
         if "label" not in dataset.column_names:
             raise ValueError("Evaluation needs labels: map them with --column label=COLUMN.")
         check_labels(dataset, schema, column="label", source_column=rows.columns["label"])
-        result = trainer.predict(dataset, metric_key_prefix="eval")
+        # Any: typed as if the logits could be several arrays
+        result: Any = trainer.predict(dataset, metric_key_prefix="eval")
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
         if output is not None and trainer.is_world_process_zero():
             write_predictions(
@@ -172,7 +173,7 @@ def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int =
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         dataset = rows.load(with_labels=False)
-        result = trainer.predict(dataset)
+        result: Any = trainer.predict(dataset)
         if trainer.is_world_process_zero():
             write_predictions(
                 output,

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameter groups with their own learning rate."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
@@ -14,7 +16,7 @@ def set_tower_learning_rate(optimizer: torch.optim.Optimizer, model: PreTrainedM
         model: The model whose towers are meant.
         learning_rate: Learning rate of the backbones.
     """
-    base = getattr(model, model.base_model_prefix, model)
+    base: Any = getattr(model, model.base_model_prefix, model)
     in_towers = {id(p) for tower in base.towers.values() for p in tower.backbone.parameters()}
     for group in list(optimizer.param_groups):
         moved = [p for p in group["params"] if id(p) in in_towers]

@@ -33,13 +33,13 @@ def prepare_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) 
     if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if is_run and not overwrite:
             raise ValueError(
-                f"{str(folder)!r} holds another run: give another output_dir, --resume to continue it, or --overwrite to "
-                "delete it."
+                f"{str(folder)!r} holds another run: give another output_dir, --resume to continue it, or --overwrite "
+                "to delete it."
             )
         if not is_run:
             raise ValueError(
-                f"{str(folder)!r} exists and is not a run of this tool, so it is left alone, even with --overwrite: give "
-                "another output_dir."
+                f"{str(folder)!r} exists and is not a run of this tool, so it is left alone, even with --overwrite: "
+                "give another output_dir."
             )
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -94,7 +94,9 @@ def _towers_with_tokenizer(config: RunConfig, train: datasets.Dataset) -> dict[s
     return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
 
 
-def _training_arguments(config: RunConfig, folder: Path, has_validation: bool, problem_type: str) -> MultimodalTrainingArguments:
+def _training_arguments(
+    config: RunConfig, folder: Path, has_validation: bool, problem_type: str
+) -> MultimodalTrainingArguments:
     values = {"seed": config.seed, **config.training}
     if not has_validation:
         values = {"eval_strategy": "no", "load_best_model_at_end": False, **values}
@@ -104,7 +106,9 @@ def _training_arguments(config: RunConfig, folder: Path, has_validation: bool, p
     return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
 
 
-def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
+def build(
+    config: RunConfig, train: datasets.Dataset
+) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
     """Builds model, processor and label schema of a run."""
     schema = LabelSchema.from_dataset(train, problem_type=config.data.problem_type)
     towers = _towers_with_tokenizer(config, train)
@@ -173,12 +177,13 @@ def _last_checkpoint(folder: Path) -> str | None:
 
 
 def _training_facts(trainer: MultimodalTrainer, seconds: float) -> dict[str, float]:
+    model: Any = trainer.model
     return {
         "seconds": round(seconds, 1),
         "epochs": trainer.state.epoch or 0.0,
         "steps": trainer.state.global_step,
-        "parameters": sum(p.numel() for p in trainer.model.parameters()),
-        "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "processes": trainer.args.world_size,
     }
 

@@ -62,7 +62,8 @@ class RunConfig:
         output_dir: Where model, processor, card, metrics and checkpoints go.
         data: The rows.
         towers: modality -> tower, as in `MultimodalModel.from_towers_pretrained`. `path: package:NAME/SUBFOLDER` is a
-            folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training texts.
+            folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training
+            texts.
         task: `classification` (also regression) or `question_answering`.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
@@ -82,13 +83,14 @@ class RunConfig:
         """Reads a YAML file and applies `a.b=value` overrides.
 
         Raises:
-            ValueError: if a key is unknown (with the nearest known one), a needed one is missing, or an override is malformed.
+            ValueError: if a key is unknown (with the nearest known one), a needed one is missing, or an override is
+                malformed.
             FileNotFoundError: if there is no such file.
         """
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"No configuration file {str(path)!r} (working directory {os.getcwd()!r}).")
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a SafeLoader)
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # a SafeLoader
         if not isinstance(values, dict):
             raise ValueError(f"{str(path)!r} holds {type(values).__name__}, not a mapping of keys to values.")
         for override in overrides:
@@ -153,7 +155,9 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 def _apply_override(values: dict[str, Any], override: str) -> None:
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise ValueError(f"Cannot read the override {override!r}: write key=value, for instance training.learning_rate=1e-4.")
+        raise ValueError(
+            f"Cannot read the override {override!r}: write key=value, for instance training.learning_rate=1e-4."
+        )
     *parents, last = dotted.split(".")
     for parent in parents:
         inner = values.setdefault(parent, {})
@@ -162,7 +166,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"Cannot set {dotted}: {parent} is {inner!r}, not a mapping.")
         values = inner
-    values[last] = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+    values[last] = yaml.load(text, _Loader)  # a SafeLoader
 
 
 def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
@@ -173,7 +177,9 @@ def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
     package, _, subfolder = value.removeprefix(PACKAGE_PREFIX).partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{value!r} names the Python package {package!r}, which is not installed: pip install {package}.")
+        raise ValueError(
+            f"{value!r} names the Python package {package!r}, which is not installed: pip install {package}."
+        )
     return str(Path(spec.submodule_search_locations[0]) / subfolder)
 
 

@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer: transformers' own, with hooks only where rows of several modalities need them."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, PreTrainedConfig, Trainer
+from transformers import EarlyStoppingCallback, PreTrainedConfig, PreTrainedModel, Trainer
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema
@@ -32,7 +32,7 @@ class MultimodalTrainer(Trainer):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: PreTrainedModel,
         args: Any = None,  # noqa: ANN401 (MultimodalTrainingArguments or TrainingArguments)
         *,
         processing_class: Any,  # noqa: ANN401 (MultimodalProcessor, also when loaded as remote code)
@@ -42,11 +42,12 @@ class MultimodalTrainer(Trainer):
     ) -> None:
         processing_class.check_model(model.config)
         args = args or MultimodalTrainingArguments()
+        collator: Any = data_collator or MultimodalCollator(processing_class, label_schema_of(model.config))
         super().__init__(
             model=model,
             args=args,
             processing_class=processing_class,
-            data_collator=data_collator or MultimodalCollator(processing_class, label_schema_of(model.config)),
+            data_collator=collator,
             compute_metrics=compute_metrics or build_compute_metrics(problem_type_of(model.config)),
             **kwargs,
         )
@@ -59,7 +60,7 @@ class MultimodalTrainer(Trainer):
         optimizer = super().create_optimizer(model)
         learning_rate = getattr(self.args, "tower_learning_rate", None)
         if learning_rate is not None:
-            set_tower_learning_rate(optimizer, self.model, learning_rate)
+            set_tower_learning_rate(optimizer, cast(PreTrainedModel, self.model), learning_rate)
         return optimizer
 
 
@@ -72,7 +73,8 @@ def problem_type_of(config: PreTrainedConfig) -> str:
 
 def label_schema_of(config: PreTrainedConfig) -> LabelSchema:
     """The labels a model was built for, in the order of its logits."""
-    return LabelSchema(problem_type_of(config), tuple(config.id2label[i] for i in range(config.num_labels)))
+    id2label: Any = config.id2label
+    return LabelSchema(problem_type_of(config), tuple(id2label[i] for i in range(len(id2label))))
 
 
 __all__ = ["MultimodalTrainer", "label_schema_of", "problem_type_of"]

@@ -128,14 +128,15 @@ def test_exif_orientation():
     assert open_image(encode(image, "JPEG", exif=exif)).size == (4, 6)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_passed_over(image):
     blob = encode(image, "JPEG", exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
     assert open_image(blob).size == (6, 4)
 
 
 def test_header_is_checked_before_decoding():
-    with pytest.raises(ImageError, match=r"20000 x 10000 = 200,000,000 pixels, over the limit of 50,000,000\. Resize it"):
-        open_image(png_that_claims(20_000, 10_000).replace(b"IDAT", b"IDAT"), max_pixels=50_000_000)
+    with pytest.raises(ImageError, match=r"9000 x 8000 = 72,000,000 pixels, over the limit of 50,000,000\. Resize it"):
+        open_image(png_that_claims(9_000, 8_000))
 
 
 def test_max_pixels_is_inclusive(image):
@@ -215,7 +216,7 @@ def test_other_types(value):
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((3, 4, 4), np.uint8), np.zeros((4,), np.uint8)]
+    "array", [np.zeros((4, 4, 3), np.float32), np.zeros((3, 5, 5), np.uint8), np.zeros((4,), np.uint8)]
 )
 def test_other_arrays(array):
     with pytest.raises(ImageError, match=r"an array of dtype .* and shape .* is not an image\. Give uint8"):

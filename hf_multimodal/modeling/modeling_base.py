@@ -1,0 +1,121 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What every model shares: initial weights, building from towers, checkpointing, loading and saving."""
+
+import math
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
+from .configuration_towers import TowerLike, parse_towers, tower_config
+from .modeling_fusion import ResidualGate
+from .modeling_pretrained_towers import load_backbone
+from .modeling_timm import TimmBackbone
+from .modeling_towers import Tower
+from .remote_code import AUTO_MAP, PIPELINE, copy_modeling_code
+
+
+class MultimodalPreTrainedModel(PreTrainedModel):
+    """What every `Multimodal*` model shares: initial weights, building from towers, saving with its own code."""
+
+    config_class = MultimodalConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")  # type: ignore[assignment]  # a tuple as in transformers' own models
+    supports_gradient_checkpointing = True
+    # the loss is a mean over the batch: without this, Trainer would not divide it by the accumulation steps
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _no_split_modules = ["CrossAttentionLayer"]
+    _pipelines: dict[str, list[str]] = {}
+
+    def __init__(self, config: MultimodalConfig) -> None:
+        super().__init__(config)
+        if config.fusion != "cross_attention":  # accelerate refuses names of classes that are not in the model
+            self._no_split_modules = []
+        if "text" not in config.modalities:
+            self.main_input_name = "pixel_values"
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, nn.Linear):
+            # scaled by the fan-in, narrow fusions start with as strong a signal as wide ones
+            std = self.config.initializer_range * math.sqrt(768 / module.in_features)
+            init.normal_(module.weight, mean=0.0, std=std)
+        elif isinstance(module, Tower):
+            init.normal_(module.absent_token, mean=0.0, std=self.config.initializer_range)
+        elif isinstance(module, ResidualGate):
+            init.zeros_(module.alpha)
+
+    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Switches checkpointing in the fusion and in every backbone that can do it; timm has a switch of its own."""
+        backbones = [m for m in self.modules() if isinstance(m, TimmBackbone) and m.supports_gradient_checkpointing]
+        for backbone in backbones:
+            backbone._set_gradient_checkpointing(enable)
+        if not backbones or any(hasattr(module, "gradient_checkpointing") for module in self.modules()):
+            super()._set_gradient_checkpointing(enable, *args, **kwargs)
+
+    @classmethod
+    def from_towers_pretrained(
+        cls,
+        *,
+        text: TowerLike = None,
+        image: TowerLike = None,
+        **config_kwargs: Any,  # noqa: ANN401 (fields of any type)
+    ) -> "MultimodalPreTrainedModel":
+        """Builds a model over existing towers; fusion and head start fresh.
+
+        Args:
+            text: Hub id, local folder, configuration, or dict of `TowerSpec` fields of the text encoder.
+            image: The same for the vision encoder; also a timm architecture name or `timm/…` id.
+            **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
+
+        Raises:
+            ValueError: if a tower is unknown, or a folder holds no fitting weights.
+        """
+        specs = parse_towers({"text": text, "image": image})
+        configs: dict[str, Any] = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
+        frozen = [m for m, spec in specs.items() if spec.frozen]
+        model = cls(cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs}))
+        towers: Any = getattr(model, cls.base_model_prefix, model).towers
+        for modality, spec in specs.items():
+            if spec.loads_weights:
+                backbone = load_backbone(modality, spec, configs[TOWER_CONFIG_FIELDS[modality]])
+                towers[modality].backbone.load_state_dict(backbone.state_dict())
+        return model
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a model, or with loading info a pair)
+        """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for module in model.modules():
+            if isinstance(module, Tower):
+                module.freeze()
+        return loaded
+
+    def save_pretrained(
+        self,
+        save_directory: str | PathLike,
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> None:
+        """Saves weights and configuration, and the code that loads them where this package is absent."""
+        self.config.auto_map = dict(AUTO_MAP)
+        self.config.custom_pipelines = {
+            task: {"impl": PIPELINE, "pt": classes, "type": "multimodal"} for task, classes in self._pipelines.items()
+        }
+        if kwargs.get("is_main_process", True):
+            copy_modeling_code(save_directory)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+
+__all__ = ["MultimodalPreTrainedModel"]

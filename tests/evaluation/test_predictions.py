@@ -1,0 +1,43 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Per-row predictions on disk."""
+
+import math
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from hf_multimodal.evaluation.predictions import refuse_existing, write_predictions
+
+
+def test_single_label(tmp_path):
+    file = write_predictions(
+        tmp_path / "new",
+        row_ids=["a", "b"],
+        logits=np.array([[0.0, math.log(3)], [0.0, 0.0]]),
+        names=["no", "yes"],
+        problem_type="single_label_classification",
+        references=np.array([1, 1]),
+    )
+    table = pq.read_table(file).to_pydict()
+    assert table["row_id"] == ["a", "b"]
+    assert table["prediction"] == ["yes", "no"]
+    assert table["reference"] == ["yes", "yes"]
+    assert table["scores"] == [pytest.approx([0.25, 0.75]), pytest.approx([0.5, 0.5])]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]  # nothing half-written is left
+
+
+def test_multi_label_and_regression(tmp_path):
+    logits = np.array([[1.0, -1.0]])
+    kinds = {"multi_label_classification": [["a"]], "regression": [[1.0, -1.0]]}
+    for kind, expected in kinds.items():
+        file = write_predictions(tmp_path / kind, row_ids=[0], logits=logits, names=["a", "b"], problem_type=kind)
+        assert pq.read_table(file)["prediction"].to_pylist() == expected
+
+
+def test_an_earlier_evaluation_is_not_overwritten(tmp_path):
+    refuse_existing(tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"metrics\.json' exists: .*--overwrite"):
+        refuse_existing(tmp_path)

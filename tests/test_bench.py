@@ -1,0 +1,81 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`scripts/bench step` compares what it says it compares."""
+
+import json
+import os
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "bench"
+
+
+@pytest.fixture(scope="module")
+def bench():
+    loader = SourceFileLoader("bench", str(SCRIPT))
+    module = module_from_spec(spec_from_loader("bench", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_it_is_executable():
+    assert os.access(SCRIPT, os.X_OK)
+
+
+def test_step(bench):
+    answer = CliRunner().invoke(bench.app, ["step", "--steps", "2", "--batch-size", "2", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert result["settings"] == {"towers": "small", "batch_size": 2, "steps": 2, "seed": 0}
+    assert result["loss_gap"] < 1e-5  # the bare loop does the same arithmetic
+    times = {name: values["median"] for name, values in result["milliseconds"].items()}
+    assert set(times) == {"bare", "bare_concat", "concat", "cross_attention", "fusion_alone"}
+    assert min(times.values()) > 0
+    for name in ("concat", "cross_attention", "fusion_share"):
+        values = result["ratios"][name]
+        assert 0 < values["low"] <= values["median"] <= values["high"]
+    text = bench.report(result)
+    assert "concat / bare_concat, the same arithmetic (aim: 1.05)" in text
+    assert torch.__version__ in text
+
+
+@pytest.mark.parametrize("arguments", [["step", "--towers", "huge"], ["step", "--steps", "1"], ["nothing"]])
+def test_what_it_refuses(bench, arguments):
+    assert CliRunner().invoke(bench.app, arguments).exit_code == 2
+
+
+def test_bare_model_is_a_copy(bench):
+    """Each variant trains its own weights."""
+    ours = bench.build_model("tiny", "concat", torch.device("cpu"))
+    bare = bench.BareModel(ours, True, 32)
+    assert not {id(p) for p in ours.parameters()} & {id(p) for p in bare.parameters()}
+    absent_tokens = sum(tower.absent_token.numel() for tower in ours.model.towers.values())
+    count = sum(p.numel() for p in bare.parameters())
+    assert count == sum(p.numel() for p in ours.parameters()) - absent_tokens
+
+
+def test_every_step_moves_its_weights(bench):
+    model = bench.build_model("tiny", "concat", torch.device("cpu"))
+    batch = bench.build_batch("tiny", 2, torch.device("cpu"))
+    before = model.head.out_proj.weight.clone()
+    bench.training_step(model, lambda: model(**batch).loss)()
+    assert not torch.equal(model.head.out_proj.weight, before)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_variants_take_turns(bench):
+    calls = []
+    steps = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    rounds = bench.take_turns(steps, 4)
+    assert [sorted(seconds) for seconds in rounds] == [["a", "b"]] * 4
+    assert sorted(calls) == ["a"] * (4 + bench.WARM_UP) + ["b"] * (4 + bench.WARM_UP)
+    assert "".join(calls).count("aa") > 0  # the first of a round changes
+
+
+def test_spread_by_hand(bench):
+    assert bench.spread([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}

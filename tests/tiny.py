@@ -1,0 +1,166 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Builders of tiny towers, models, processors and batches (width at most 32) for all tests."""
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoConfig
+
+from hf_multimodal.data.word_tokenizer import build_word_tokenizer
+from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
+from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+
+TEXTS = ["a red square", "a blue circle left of a red square", "the blue circle"]
+SIDE = 32  # of every tiny picture, in pixels
+
+_ENCODER = {
+    "vocab_size": 32,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "max_position_embeddings": 40,
+    "pad_token_id": 0,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+# One of each kind of text encoder: with and without a pooler, absolute, relative and rotary positions, encoder halves.
+TEXT_TOWERS = {
+    "bert": {"model_type": "bert", **_ENCODER},
+    "roberta": {"model_type": "roberta", **_ENCODER},
+    "electra": {"model_type": "electra", **_ENCODER, "embedding_size": 8},
+    "mpnet": {"model_type": "mpnet", **_ENCODER},
+    "albert": {"model_type": "albert", **_ENCODER, "embedding_size": 8},
+    "modernbert": {
+        "model_type": "modernbert",
+        **_ENCODER,
+        "bos_token_id": 2,
+        "cls_token_id": 2,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+    },
+    "deberta-v2": {
+        "model_type": "deberta-v2",
+        **_ENCODER,
+        "relative_attention": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_buckets": 8,
+    },
+    "distilbert": {
+        "model_type": "distilbert",
+        "vocab_size": 32,
+        "dim": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "hidden_dim": 16,
+        "max_position_embeddings": 40,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+    },
+    "t5": {
+        "model_type": "t5",
+        "vocab_size": 32,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "dropout_rate": 0.0,
+    },
+    "gpt2": {
+        "model_type": "gpt2",
+        "vocab_size": 32,
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 40,
+        "resid_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "attn_pdrop": 0.0,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+    },
+}
+
+_VIT_ARGS = {"embed_dim": 16, "depth": 1, "num_heads": 2, "img_size": SIDE, "patch_size": 8}
+_SWIN_ARGS = {"embed_dim": 8, "depths": [2, 1], "num_heads": [1, 2], "img_size": SIDE, "window_size": 4}
+_CONV_NET = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+# Tokens, (B, W, h, w) and (B, h, w, W) feature maps; timm's and transformers' own.
+IMAGE_TOWERS = {
+    "timm resnet": {"architecture": "resnet18", "model_args": {"channels": [8, 8, 16, 16]}},
+    "timm vit": {"architecture": "vit_tiny_patch16_224", "model_args": _VIT_ARGS},
+    "timm convnext": {"architecture": "convnext_atto", "model_args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]}},
+    "timm swin": {"architecture": "swin_tiny_patch4_window7_224", "model_args": _SWIN_ARGS},
+    "timm mobilenetv3": {"architecture": "mobilenetv3_small_050"},
+    "vit": {
+        "model_type": "vit",
+        **{k: _ENCODER[k] for k in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")},
+        "image_size": SIDE,
+        "patch_size": 8,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+    },
+    "resnet": {"model_type": "resnet", **_CONV_NET, "embedding_size": 8, "layer_type": "basic"},
+    "convnext": {"model_type": "convnext", **_CONV_NET, "num_stages": 2},
+}
+# Backbones whose position tables are not in their state dict.
+TIMM_WITH_BUFFERS = {
+    "swin": IMAGE_TOWERS["timm swin"],
+    "swinv2": {"architecture": "swinv2_tiny_window8_256", "model_args": _SWIN_ARGS},
+    "beit": {"architecture": "beit_base_patch16_224", "model_args": _VIT_ARGS},
+    "relative position vit": {"architecture": "vit_relpos_small_patch16_224", "model_args": _VIT_ARGS},
+    "rotary vit": {"architecture": "vit_small_patch16_rope_224", "model_args": _VIT_ARGS},
+    "eva": {"architecture": "eva02_tiny_patch14_224", "model_args": _VIT_ARGS},
+}
+
+
+def tower_config(values):
+    """Returns a configuration from one of the tables above."""
+    values = dict(values)
+    return AutoConfig.for_model(values.pop("model_type", "timm_wrapper"), **values)
+
+
+def tiny_towers(text="bert", image="timm vit"):
+    """Returns modality -> configuration, for `from_towers_pretrained`; None leaves a tower out."""
+    chosen = {"text": text and TEXT_TOWERS[text], "image": image and IMAGE_TOWERS[image]}
+    return {modality: tower_config(values) for modality, values in chosen.items() if values}
+
+
+def tiny_model(cls=MultimodalForClassification, *, text="bert", image="timm vit", seed=0, **config):
+    """Builds a model with random weights, the same for the same seed, in evaluation mode and without dropout."""
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    torch.manual_seed(seed)
+    return cls.from_towers_pretrained(
+        **tiny_towers(text, image), **{**small, "hidden_dropout_prob": 0.0, **config}
+    ).eval()
+
+
+def tiny_tokenizer():
+    """Builds a word tokenizer that knows `TEXTS`."""
+    return build_word_tokenizer(TEXTS, max_length=16)
+
+
+def tiny_processor(text=True, image=True):
+    """Builds the processor of `tiny_model`; False leaves a component out."""
+    square = {"height": SIDE, "width": SIDE}
+    return MultimodalProcessor(
+        image_processor=MultimodalImageProcessor(size=square, crop_size=square) if image else None,
+        tokenizer=tiny_tokenizer() if text else None,
+    )
+
+
+def tiny_pictures(count=3, size=(SIDE, SIDE), seed=0):
+    """Draws RGB noise of a size (width, height)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, size[1], size[0], 3), dtype=np.uint8)
+    return [Image.fromarray(picture) for picture in pixels]
+
+
+def tiny_batch(processor=None, **tensors):
+    """Processes `TEXTS` and as many pictures; keyword arguments (labels, say) join the batch as they are."""
+    processor = processor or tiny_processor()
+    given = {"text": TEXTS, "image": tiny_pictures()}
+    names = {"text": "text", "image": "images"}
+    batch = processor(**{names[m]: given[m] for m in processor.modalities}, return_tensors="pt")
+    return {**batch, **tensors}

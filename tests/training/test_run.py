@@ -1,0 +1,139 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A whole run, from YAML values to a folder that loads anywhere; and the mistakes that must leave nothing behind."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from hf_multimodal.training.inference import RowSource, evaluate_model, predict_row, predict_rows
+from hf_multimodal.training.run import train
+from hf_multimodal.training.run_config import RunConfig
+from tests.training.tiny_run import tiny_run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return train(RunConfig.from_dict(tiny_run(folder)))
+
+
+def test_what_a_run_leaves_behind(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert {"model.safetensors", "config.json", "processor_config.json", "metrics.json", "run_config.yaml"} <= names
+    assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
+    assert {"loss", "accuracy", "f1"} <= set(finished.metrics["test"])
+    assert finished.labels == ("false", "true")
+    assert finished.sizes == {"train": 20, "validation": 20, "test": 20}
+
+
+def test_evaluation_of_the_saved_model_gives_the_same_metrics(finished, tmp_path):
+    rows = RowSource.for_model(str(finished.folder), source=None, split="test", columns=None)
+    metrics = evaluate_model(str(finished.folder), rows, output=tmp_path, batch_size=7)
+    assert metrics["accuracy"] == finished.metrics["test"]["accuracy"]
+    assert metrics["loss"] == pytest.approx(finished.metrics["test"]["loss"], abs=1e-5)
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pydict()
+    assert table["row_id"] == [f"test-{i:06d}" for i in range(20)]
+    right = [p == r for p, r in zip(table["prediction"], table["reference"], strict=True)]
+    assert sum(right) / len(right) == metrics["accuracy"]
+
+
+def test_prediction_without_labels(finished, tmp_path):
+    (tmp_path / "rows.csv").write_text("statement\nthe circle is red\nthere is a star\n")
+    rows = RowSource.for_model(
+        str(finished.folder), source=str(tmp_path / "rows.csv"), split="train", columns=["text=statement"]
+    )
+    rows = RowSource(rows.source, rows.split, {"text": "statement"})
+    assert predict_rows(str(finished.folder), rows, output=tmp_path / "out") == 2
+    assert set(pq.read_table(tmp_path / "out" / "predictions.parquet").column_names) == {
+        "row_id",
+        "prediction",
+        "scores",
+    }
+
+
+def test_prediction_of_one_row(finished, tmp_path):
+    Image.new("RGB", (20, 30)).save(tmp_path / "x.png")
+    answer = predict_row(str(finished.folder), text="the circle is red", image=tmp_path / "x.png", top_k=2)
+    assert {entry["label"] for entry in answer} == {"false", "true"}
+    assert sum(entry["score"] for entry in answer) == pytest.approx(1)
+    assert predict_row(str(finished.folder), text="the circle is red", image=None, top_k=1)
+
+
+def test_resume_and_overwrite(tmp_path):
+    values = tiny_run(tmp_path / "run")
+    first = train(RunConfig.from_dict(values))
+    with pytest.raises(ValueError, match="holds another run"):
+        train(RunConfig.from_dict(values))
+    values["training"]["num_train_epochs"] = 2
+    resumed = train(RunConfig.from_dict(values), resume=True)
+    assert resumed.metrics["training"]["steps"] == 2 * first.metrics["training"]["steps"]
+    again = train(RunConfig.from_dict(tiny_run(tmp_path / "run")), overwrite=True)
+    assert again.metrics["test"]["loss"] == first.metrics["test"]["loss"]  # same seed, same numbers
+
+
+def test_regression_run(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,price\ncheap,1.5\ndear,9.5\nfair,5.0\nfree,0.0\n")
+    values = tiny_run(
+        tmp_path / "run",
+        data={
+            "source": str(tmp_path / "rows.csv"),
+            "columns": {"text": "text", "label": "price"},
+            "splits": {"train": "train"},
+        },
+    )
+    values["towers"]["image"] = None
+    result = train(RunConfig.from_dict(values))
+    assert result.labels
+    assert set(result.metrics) == {"training"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": {"hiden_size": 16}}, r"Unknown key model\.hiden_size\. Did you mean 'hidden_size'"),
+        ({"training": {"lerning_rate": 1}}, r"Unknown key training\.lerning_rate\. Did you mean 'learning_rate'"),
+        ({"training": {"output_dir": "x"}}, r"set the top-level output_dir"),
+        ({"towers": {"txt": "bert"}}, r"Unknown key towers\.txt\. Did you mean 'text'"),
+        ({"model": {"fusion": "cross"}}, r"Unknown fusion 'cross'.*cross_attention, concat"),
+    ],
+)
+def test_mistakes_in_the_configuration_write_nothing(tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        train(RunConfig.from_dict(tiny_run(tmp_path / "run", **change)))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": "statment", "label": "label"}, r"no column 'statment'\. Did you mean 'statement'"),
+        ({"image": "image", "label": "label"}, r"text tower has no column: set data\.columns\.text"),
+        ({"text": "statement", "image": "image"}, r"data\.columns\.label is missing"),
+    ],
+)
+def test_mistakes_in_the_columns_write_nothing(tmp_path, columns, message):
+    values = tiny_run(tmp_path / "run")
+    values["data"]["columns"] = columns
+    with pytest.raises(ValueError, match=message):
+        train(RunConfig.from_dict(values))
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_unknown_to_the_model_are_named_by_row(finished, tmp_path):
+    (tmp_path / "rows.csv").write_text("statement,label\nthe circle is red,true\nthere is a star,maybe\n")
+    rows = RowSource.for_model(
+        str(finished.folder), source=str(tmp_path / "rows.csv"), split="train", columns=["text=statement"]
+    )
+    rows = RowSource(rows.source, rows.split, {"text": "statement", "label": "label"})
+    with pytest.raises(ValueError, match=r"Row 1, column 'label': .*maybe"):
+        evaluate_model(str(finished.folder), rows)
+
+
+def test_a_folder_without_a_run_needs_source_and_columns(tmp_path):
+    with pytest.raises(ValueError, match="give --source and one --column"):
+        RowSource.for_model(str(tmp_path), source=None, split="test", columns=None)
+    with pytest.raises(ValueError, match="Cannot read --column 'text'"):
+        RowSource.for_model(str(tmp_path), source="x", split="test", columns=["text"])
