@@ -58,8 +58,8 @@ class MultimodalConfig(PreTrainedConfig):
             sqrt(768 / fan-in). The default is 1 / sqrt(fan-in) (LeCun et al. 1998), which keeps the signal's size.
 
     Raises:
-        ValueError: if the fusion, the problem type or a frozen tower is unknown, or if the heads do not divide the
-            width.
+        StrictDataclassError: of huggingface_hub, if a field has the wrong type, the fusion, the problem type or a
+            frozen tower is unknown, or the heads do not divide the width.
     """
 
     model_type = "hf_multimodal"

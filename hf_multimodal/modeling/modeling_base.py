@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -79,12 +80,16 @@ class MultimodalPreTrainedModel(PreTrainedModel):
             **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
 
         Raises:
-            ValueError: if a tower is unknown, or a folder holds no fitting weights.
+            ValueError: if a tower or a field's value is unknown, or a folder holds no fitting weights.
         """
         specs = parse_towers({"text": text, "image": image})
         configs: dict[str, Any] = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
         frozen = [m for m, spec in specs.items() if spec.frozen]
-        model = cls(cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs}))
+        try:
+            config = cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs})
+        except StrictDataclassError as error:  # not a ValueError; what it wraps says what to do
+            raise ValueError(str(error.__cause__ or error)) from error
+        model = cls(config)
         towers: Any = getattr(model, cls.base_model_prefix, model).towers
         for modality, spec in specs.items():
             if spec.loads_weights:

@@ -112,6 +112,25 @@ class ResidualGate(nn.Module):
         return self.alpha.tanh() * branch
 
 
+class GatedMLP(nn.Module):
+    """Feed-forward layer with a gate, W3 (act(W1 x) * W2 x) (GLU variants, Shazeer 2020).
+
+    The product compares what two modalities put into x (is the colour named the colour seen?), which a plain
+    feed-forward layer learns an order of magnitude more slowly.
+    """
+
+    def __init__(self, in_features: int, intermediate_size: int, out_features: int, activation: str) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(in_features, intermediate_size)
+        self.up_proj = nn.Linear(in_features, intermediate_size)
+        self.down_proj = nn.Linear(intermediate_size, out_features)
+        self.activation = ACT2FN[activation]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Maps (..., in_features) to (..., out_features)."""
+        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+
+
 class ModalityBlock(nn.Module):
     """One modality's part of a cross-attention layer: look at the others, at itself, then think (pre-norm).
 
@@ -130,11 +149,7 @@ class ModalityBlock(nn.Module):
         self.self_norm = nn.LayerNorm(size, eps=eps)
         self.self_attention = FusionAttention(config, size, *heads)
         self.mlp_norm = nn.LayerNorm(size, eps=eps)
-        self.mlp = nn.Sequential(
-            nn.Linear(size, config.intermediate_size),
-            ACT2FN[config.hidden_act],
-            nn.Linear(config.intermediate_size, size),
-        )
+        self.mlp = GatedMLP(size, config.intermediate_size, size, config.hidden_act)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
@@ -185,23 +200,19 @@ def _others(parts: Sequence[torch.Tensor], index: int) -> torch.Tensor | None:
 class JointPooler(nn.Module):
     """One vector per row from one vector per modality: (B, M, H) -> (B, H).
 
-    The hidden layer lets it answer to what the modalities say together, not only to the sum of what each says.
+    The gated layer lets it answer to what the modalities say together, not only to the sum of what each says.
     """
 
     def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
         super().__init__()
         size = config.hidden_size
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
-        self.mlp = nn.Sequential(
-            nn.Linear(len(modalities) * size, config.intermediate_size),
-            ACT2FN[config.hidden_act],
-            nn.Dropout(config.hidden_dropout_prob),
-            nn.Linear(config.intermediate_size, size),
-        )
+        self.mlp = GatedMLP(len(modalities) * size, config.intermediate_size, size, config.hidden_act)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, modality_embeds: torch.Tensor) -> torch.Tensor:
         """Joins the modalities' vectors side by side and projects them."""
-        return self.mlp(self.norm(modality_embeds).flatten(1))
+        return self.dropout(self.mlp(self.norm(modality_embeds).flatten(1)))
 
 
 class CrossAttentionFusion(nn.Module):

@@ -113,10 +113,12 @@ class TestPooler:
             hidden_size=4, num_attention_heads=2, intermediate_size=8, hidden_act="relu", layer_norm_eps=0.0
         )
         pooler = JointPooler(config, ("text", "image")).eval()
-        torch.nn.init.eye_(pooler.mlp[0].weight)
-        torch.nn.init.eye_(pooler.mlp[3].weight)
-        torch.nn.init.zeros_(pooler.mlp[0].bias)
-        torch.nn.init.zeros_(pooler.mlp[3].bias)
+        mlp = pooler.mlp
+        for layer in (mlp.gate_proj, mlp.up_proj, mlp.down_proj):
+            torch.nn.init.eye_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+        torch.nn.init.zeros_(mlp.up_proj.weight)
+        torch.nn.init.ones_(mlp.up_proj.bias)  # the gated product is the gate alone
         return pooler
 
     def test_it_joins_the_normed_modalities_side_by_side(self):
@@ -126,17 +128,18 @@ class TestPooler:
         # mean 0 and deviation 1; mean 400 and deviation 100: (1, -1, 1, -1) and (1, 1, -1, -1), then the relu
         torch.testing.assert_close(pooler(embeds), torch.tensor([[1.0, 0.0, 1.0, 0.0]]))
         with torch.no_grad():
-            pooler.mlp[3].weight.copy_(torch.eye(8)[4:])  # takes the image's half
+            pooler.mlp.down_proj.weight.copy_(torch.eye(8)[4:])  # takes the image's half
         torch.testing.assert_close(pooler(embeds), torch.tensor([[1.0, 1.0, 0.0, 0.0]]))
 
     def test_it_answers_to_what_they_say_together(self):
         """A sum of one answer per modality gives zero: f(a, b) - f(a, -b) - f(-a, b) + f(-a, -b)."""
         pooler = self.pooler()
         with torch.no_grad():
-            pooler.mlp[0].weight[0, 4] = 1.0  # the first hidden unit adds up the modalities' first channels
+            pooler.mlp.up_proj.bias.zero_()
+            pooler.mlp.up_proj.weight[0, 4] = 1.0  # the first hidden unit is the text's first channel times the image's
         up = torch.tensor([1.0, -1.0, 1.0, -1.0])
         f = {(i, j): pooler(torch.stack([i * up, j * up])[None])[0, 0].item() for i in (1, -1) for j in (1, -1)}
-        # relu(1 + 1) - relu(1 - 1) - relu(-1 + 1) + relu(-1 - 1)
+        # relu(1) * 1 - relu(1) * -1 - relu(-1) * 1 + relu(-1) * -1
         assert f[1, 1] - f[1, -1] - f[-1, 1] + f[-1, -1] == pytest.approx(2.0)
 
     def test_its_dropout_is_of_training_only(self):

@@ -216,9 +216,9 @@ def test_initial_weights():
     # the default of 0.036 at a fan-in of 768 is 1 / sqrt(fan-in), to its two digits
     expected = {
         fusion.layers[0].blocks["text"].self_attention.q_proj: 1 / math.sqrt(48),
-        fusion.layers[0].blocks["text"].mlp[2]: 1 / math.sqrt(192),
-        fusion.pooler.mlp[0]: 1 / math.sqrt(48),
-        fusion.pooler.mlp[3]: 1 / math.sqrt(192),
+        fusion.layers[0].blocks["text"].mlp.down_proj: 1 / math.sqrt(192),
+        fusion.pooler.mlp.gate_proj: 1 / math.sqrt(48),
+        fusion.pooler.mlp.down_proj: 1 / math.sqrt(192),
         tower.backbone.encoder.layer[0].attention.self.query: 0.5,
     }
     for layer, std in expected.items():

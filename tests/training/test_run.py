@@ -109,7 +109,7 @@ def test_mistakes_in_the_configuration_write_nothing(tmp_path, change, message):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"text": "statment", "label": "label"}, r"no column 'statment'\. Did you mean 'statement'"),
+        ({"text": "statment", "image": "image", "label": "label"}, r"no column 'statment'\. Did you mean 'statement'"),
         ({"image": "image", "label": "label"}, r"text tower has no column: set data\.columns\.text"),
         ({"text": "statement", "image": "image"}, r"data\.columns\.label is missing"),
     ],
