@@ -19,8 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "scripts" / "configs" / "scenes.yaml"
 # One modality alone cannot learn anything here, by construction (see hf_multimodal/data/scenes.py): two epochs show it.
 VARIANTS = {
-    "text + image, cross_attention": [],
-    "text + image, concat": ["model.fusion=concat"],
+    "text + image": [],
     "text only": ["towers.image=null", "training.num_train_epochs=2"],
     "image only": ["towers.text=null", "training.num_train_epochs=2"],
 }

@@ -13,7 +13,9 @@ def evaluate(
     source: Annotated[
         str | None, typer.Option(help="Rows: folder, file, Hub id or 'scenes'; the run's own by default.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Split of the source; by default the run's test split, or the only one.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")
     ] = None,
@@ -38,7 +40,7 @@ def evaluate(
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
     metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
-        typer.echo(format_metrics({split: metrics}))
+        typer.echo(format_metrics({rows.split or "rows": metrics}))
 
 
 __all__ = ["evaluate"]

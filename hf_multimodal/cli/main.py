@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hf-multimodal`: the verbs, imported lazily so that `--help` costs nothing."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
+import yaml
 
 from hf_multimodal import __version__
 from hf_multimodal.cli.evaluate import evaluate
@@ -48,8 +50,11 @@ def run_verb(command: typer.Typer) -> None:
     """Runs a typer application and turns user errors into one line on standard error."""
     try:
         command()
-    except (ValueError, TypeError, FileNotFoundError) as error:
-        typer.echo(f"error: {error}", err=True)
+    except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
+        if os.environ.get("HF_MULTIMODAL_TRACEBACK"):
+            raise
+        message = " ".join(str(error).split())
+        typer.echo(f"error: {message} (HF_MULTIMODAL_TRACEBACK=1 shows where)", err=True)
         sys.exit(2)
 
 

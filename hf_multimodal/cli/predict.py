@@ -14,7 +14,9 @@ def predict(
     text: Annotated[str | None, typer.Option(help="Text of one row.")] = None,
     image: Annotated[Path | None, typer.Option(help="Image file of one row.")] = None,
     source: Annotated[str | None, typer.Option(help="Rows instead: folder, file, Hub id or 'scenes'.")] = None,
-    split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Split of the source; by default the run's test split, or the only one.")
+    ] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")
     ] = None,

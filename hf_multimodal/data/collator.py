@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm.auto import tqdm
 
 from hf_multimodal.data.images import ImageError, open_image
 from hf_multimodal.data.labels import LabelError, LabelSchema
 
 if TYPE_CHECKING:
+    import datasets
     from PIL import Image
     from transformers import BatchFeature
 
@@ -58,14 +60,8 @@ class MultimodalCollator:
         row_ids = [row.get("row_id", index) for index, row in enumerate(rows)]
         columns: dict[str, list[Any]] = {modality: [] for modality in self.processor.modalities}
         for row, row_id in zip(rows, row_ids, strict=True):
-            for modality, cells in columns.items():
-                cells.append(self._read(row, row_id, modality))
-            if all(cells[-1] is None for cells in columns.values()):
-                missing = ", ".join(repr(self._source(modality)) for modality in columns)
-                raise RowError(
-                    f"Row {row_id!r} has nothing in any of its columns {missing}: at least one modality must be there. "
-                    "Fill one in or drop the row."
-                )
+            for modality, value in self.read_row(row, row_id).items():
+                columns[modality].append(value)
         arguments: dict[str, Any] = {_PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
         if self.max_length is not None and "text" in columns:
             arguments["max_length"] = self.max_length
@@ -73,6 +69,21 @@ class MultimodalCollator:
         if self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
+
+    def read_row(self, row: Row, row_id: int | str) -> dict[str, Any]:
+        """Opens one row: modality -> text, image, or None where absent.
+
+        Raises:
+            RowError: if the row has no modality at all, or one of its values cannot be used.
+        """
+        values = {modality: self._read(row, row_id, modality) for modality in self.processor.modalities}
+        if all(value is None for value in values.values()):
+            missing = ", ".join(repr(self._source(modality)) for modality in values)
+            raise RowError(
+                f"Row {row_id!r} has nothing in any of its columns {missing}: at least one modality must be there. "
+                "Fill one in or drop the row."
+            )
+        return values
 
     def _source(self, canonical: str) -> str:
         return (self.column_names or {}).get(canonical, canonical)
@@ -97,6 +108,21 @@ class MultimodalCollator:
             raise RowError(str(error)) from error
         is_index = schema.problem_type == "single_label_classification"
         return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
+
+
+def check_rows(dataset: "datasets.Dataset", collator: MultimodalCollator, description: str = "Checking rows") -> None:
+    """Opens every row once, so that a bad one is found before training starts.
+
+    Args:
+        dataset: Rows as `load_rows` returns them.
+        collator: Says which modalities are read, and the user's own column names.
+        description: Shown beside the progress bar.
+
+    Raises:
+        RowError: naming the first row that cannot be used, its column, and the remedy.
+    """
+    for index, row in enumerate(tqdm(dataset, desc=description, leave=False, mininterval=0.5)):
+        collator.read_row(row, row.get("row_id", index))
 
 
 def _read_text(value: Any) -> str:  # noqa: ANN401 (any cell)

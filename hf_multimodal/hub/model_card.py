@@ -68,6 +68,7 @@ def _render(result: RunResult, run: RunConfig, config: PreTrainedConfig) -> str:
             f"A {' + '.join(config.modalities)} model that fuses {_tower_names(config)} by {config.fusion}, made with "
             "hf_multimodal."
         ),
+        pipeline="multimodal-" + run.task.replace("_", "-"),
         location=result.folder.name,
         example=_example(config.modalities),
         metrics=_metrics_table(result.metrics),

@@ -18,10 +18,10 @@ from .modeling_fusion import ResidualGate
 from .modeling_pretrained_towers import load_backbone
 from .modeling_timm import TimmBackbone
 from .modeling_towers import Tower
-from .remote_code import AUTO_MAP, PIPELINE, copy_modeling_code
+from .remote_code import AUTO_MAP, PIPELINE, CarriesCode, copy_modeling_code
 
 
-class MultimodalPreTrainedModel(PreTrainedModel):
+class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
     """What every `Multimodal*` model shares: initial weights, building from towers, saving with its own code."""
 
     config_class = MultimodalConfig

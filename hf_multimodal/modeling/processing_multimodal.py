@@ -21,7 +21,7 @@ from transformers.processing_utils import ProcessingKwargs
 from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
 from .configuration_towers import TowerLike, TowerSpec, parse_towers, timm_hub_id, tower_config
 from .image_processing_multimodal import MultimodalImageProcessor
-from .remote_code import AUTO_MAP, copy_modeling_code
+from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 
 # Modality -> the component that reads it, in the package's modality order.
 COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
@@ -45,7 +45,7 @@ class _ComponentNames:
         return lambda: present
 
 
-class MultimodalProcessor(ProcessorMixin):
+class MultimodalProcessor(CarriesCode, ProcessorMixin):
     """Tokenizer and image processor of a model, and the `modality_mask` of every batch.
 
     Args:

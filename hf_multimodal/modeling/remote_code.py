@@ -18,6 +18,15 @@ AUTO_MAP = {
 PIPELINE = "pipeline_multimodal.MultimodalClassificationPipeline"
 
 
+class CarriesCode:
+    """Mixin of what is pushed to the Hub together with its code."""
+
+    def _get_files_timestamps(self, working_dir: str | PathLike[str]) -> dict[str, float]:
+        """Leaves the code out of the files that a push takes as already there: it was copied a moment before."""
+        stamps: dict[str, float] = super()._get_files_timestamps(working_dir)  # type: ignore[misc]  # PushToHubMixin's
+        return {name: time for name, time in stamps.items() if not name.endswith(".py")}
+
+
 def copy_modeling_code(save_directory: str | PathLike) -> None:
     """Copies the flat modelling files into a checkpoint folder, so that `trust_remote_code=True` finds them there."""
     # The entry points are imported by name here because transformers, when it loads a folder's code, brings along just
@@ -36,4 +45,4 @@ def copy_modeling_code(save_directory: str | PathLike) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-__all__ = ["AUTO_MAP", "PIPELINE", "copy_modeling_code"]
+__all__ = ["AUTO_MAP", "PIPELINE", "CarriesCode", "copy_modeling_code"]

@@ -40,20 +40,22 @@ class RowSource:
     """
 
     source: str
-    split: str
+    split: str | None
     columns: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
     max_length: int | None = None
 
     @classmethod
-    def for_model(cls, model: str, *, source: str | None, split: str, columns: Iterable[str] | None) -> "RowSource":
+    def for_model(
+        cls, model: str, *, source: str | None, split: str | None, columns: Iterable[str] | None
+    ) -> "RowSource":
         """Fills in what the user left out from the run that made the model.
 
         Args:
             model: The model's folder.
             source: The user's source, or None.
-            split: The user's split.
-            columns: The user's mapping as `canonical=source` items, or None.
+            split: The user's split; None takes the run's test split, or the only one of another source.
+            columns: The user's mapping as `canonical=source` items, or None; `canonical=` leaves a column out.
 
         Raises:
             ValueError: if something is left out and the folder holds no run, or an item is malformed.
@@ -71,11 +73,11 @@ class RowSource:
             return cls(source=source, split=split, columns=mapping)
         options: dict[str, Any] = {}
         if source in (None, run.source):
-            options, split = run.options, run.splits.get(split, split)
+            options, split = run.options, run.splits.get(split or "test", split or "test")
         return cls(
             source=source or run.source,
             split=split,
-            columns={**run.columns, **mapping},
+            columns={name: column for name, column in {**run.columns, **mapping}.items() if column},
             options=options,
             max_length=run.max_length,
         )
@@ -90,8 +92,10 @@ def _parse_columns(items: Iterable[str]) -> dict[str, str]:
     mapping = {}
     for item in items:
         name, separator, column = item.partition("=")
-        if not separator or not name or not column:
-            raise ValueError(f"Cannot read --column {item!r}: write canonical=source, for instance text=question.")
+        if not separator or not name:
+            raise ValueError(
+                f"Cannot read --column {item!r}: write canonical=source, for instance text=question (text= drops it)."
+            )
         mapping[name] = column
     return mapping
 

@@ -13,7 +13,7 @@ from accelerate import PartialState
 from transformers import set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.labels import LabelSchema, check_labels
 from hf_multimodal.data.loading import load_rows
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
@@ -77,6 +77,11 @@ def _check_run(config: RunConfig) -> None:
     for modality in config.towers:
         if config.towers[modality] is not None and modality not in config.data.columns:
             raise ValueError(f"The {modality} tower has no column: set data.columns.{modality} to the source's column.")
+    for name in ("id2label", "label2id", "num_labels", "problem_type", "text_config", "vision_config"):
+        if name in config.model:
+            raise ValueError(
+                f"model.{name} follows from the data and the towers: leave it out (see data.problem_type)."
+            )
     if "label" not in config.data.columns:
         raise ValueError("data.columns.label is missing: say which column holds the labels.")
 
@@ -97,7 +102,7 @@ def _towers_with_tokenizer(config: RunConfig, train: datasets.Dataset) -> dict[s
 def _training_arguments(
     config: RunConfig, folder: Path, has_validation: bool, problem_type: str
 ) -> MultimodalTrainingArguments:
-    values = {"seed": config.seed, **config.training}
+    values = {"seed": config.seed, "hub_model_id": folder.name, **config.training}
     if not has_validation:
         values = {"eval_strategy": "no", "load_best_model_at_end": False, **values}
     elif values.get("load_best_model_at_end", True):
@@ -112,7 +117,15 @@ def build(
     """Builds model, processor and label schema of a run."""
     schema = LabelSchema.from_dataset(train, problem_type=config.data.problem_type)
     towers = _towers_with_tokenizer(config, train)
+    if config.task == "question_answering" and schema.problem_type == "regression":
+        raise ValueError(
+            "question_answering needs answers, but the label column holds numbers: use task: classification."
+        )
     processor = MultimodalProcessor.from_towers_pretrained(**towers)
+    if config.data.max_length is not None and "text" in processor.modalities:
+        processor.tokenizer.model_max_length = (
+            config.data.max_length
+        )  # saved: texts are cut alike wherever it is loaded
     set_seed(config.seed)
     model = MODEL_CLASSES[config.task].from_towers_pretrained(
         **towers,
@@ -143,28 +156,33 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     for rows in splits.values():
         check_labels(rows, schema, column="label", source_column=config.data.columns["label"])
     processor.check_model(model.config)
-    state = PartialState()
     folder = Path(config.output_dir)
+    collator = MultimodalCollator(processor, schema, config.data.columns, config.data.max_length)
+    if config.data.check_rows:
+        for role, rows in splits.items():
+            check_rows(rows, collator, f"Checking {role} rows")
+    arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
+    state = PartialState()
     if state.is_main_process:
         prepare_output_folder(folder, overwrite=overwrite, resume=resume)
         config.save(folder / RUN_FILE)
     state.wait_for_everyone()
     trainer = MultimodalTrainer(
         model,
-        _training_arguments(config, folder, "validation" in splits, schema.problem_type),
+        arguments,
         processing_class=processor,
-        data_collator=MultimodalCollator(processor, schema, config.data.columns, config.data.max_length),
+        data_collator=collator,
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
     )
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
+    trainer.save_model(str(folder))  # before anything else can fail
     metrics = {"training": _training_facts(trainer, time.perf_counter() - started)}
     for role, rows in splits.items():
         if role != "train":
             scores = trainer.evaluate(rows, metric_key_prefix=role)
             metrics[role] = {k.removeprefix(f"{role}_"): v for k, v in scores.items() if k.startswith(f"{role}_")}
-    trainer.save_model(str(folder))
     if state.is_main_process:
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     state.wait_for_everyone()

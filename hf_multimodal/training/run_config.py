@@ -42,6 +42,8 @@ class DataConfig:
         limit: Role -> use only that many rows, the first ones after a shuffle by the run's seed.
         problem_type: Overrides what the label column's type says.
         max_length: Longest text in tokens.
+        check_rows: Whether to open every image and read every text once before training, so that a bad row is found
+            before anything is written.
     """
 
     source: str
@@ -52,6 +54,7 @@ class DataConfig:
     limit: dict[str, int] = field(default_factory=dict)
     problem_type: str | None = None
     max_length: int | None = None
+    check_rows: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class RunConfig:
         if not isinstance(data, Mapping):
             raise ValueError(f"data holds {data!r}: it needs at least source and columns.")
         _check_keys(data, DataConfig, "data.")
-        config = cls(data=DataConfig(**data), **values)
+        config = cls(data=DataConfig(**_mappings(data, DataConfig, "data.")), **_mappings(values, cls, ""))
         if config.task not in TASKS:
             raise ValueError(f"Unknown task {config.task!r}.{_nearest(config.task, TASKS)} Known: {', '.join(TASKS)}.")
         for role in [*config.data.splits, *config.data.limit]:
@@ -145,6 +148,17 @@ def _check_keys(values: Mapping[str, Any], kind: type, prefix: str) -> None:
     missing = [prefix + name for name in needed if name not in values]
     if missing:
         raise ValueError(f"The configuration lacks {', '.join(missing)}.")
+
+
+def _mappings(values: Mapping[str, Any], kind: type, prefix: str) -> dict[str, Any]:
+    """Turns empty sections (None in YAML) into empty mappings, and refuses sections that are something else."""
+    checked = dict(values)
+    sections = {f.name for f in fields(kind) if str(f.type).startswith("dict[")}
+    for name in sections & set(checked):
+        checked[name] = {} if checked[name] is None else checked[name]
+        if not isinstance(checked[name], Mapping):
+            raise ValueError(f"{prefix}{name} holds {checked[name]!r}: it is a section of key: value lines.")
+    return checked
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, PreTrainedConfig, PreTrainedModel, Trainer
+from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema
@@ -27,7 +28,7 @@ class MultimodalTrainer(Trainer):
         **kwargs: Everything else `transformers.Trainer` takes.
 
     Raises:
-        ValueError: if the processor does not fit the model.
+        ValueError: if the processor does not fit the model, or raw columns would not reach the collator.
     """
 
     def __init__(
@@ -42,6 +43,10 @@ class MultimodalTrainer(Trainer):
     ) -> None:
         processing_class.check_model(model.config)
         args = args or MultimodalTrainingArguments()
+        if args.remove_unused_columns:
+            raise ValueError("Set remove_unused_columns=False: the collator reads the raw text and image columns.")
+        if kwargs.get("eval_dataset") is None and isinstance(args, MultimodalTrainingArguments):
+            args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False  # nothing to choose by
         collator: Any = data_collator or MultimodalCollator(processing_class, label_schema_of(model.config))
         super().__init__(
             model=model,

@@ -7,6 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from transformers import AutoProcessor
 
 from hf_multimodal.training.inference import RowSource, evaluate_model, predict_row, predict_rows
 from hf_multimodal.training.run import train
@@ -43,9 +44,8 @@ def test_evaluation_of_the_saved_model_gives_the_same_metrics(finished, tmp_path
 def test_prediction_without_labels(finished, tmp_path):
     (tmp_path / "rows.csv").write_text("statement\nthe circle is red\nthere is a star\n")
     rows = RowSource.for_model(
-        str(finished.folder), source=str(tmp_path / "rows.csv"), split="train", columns=["text=statement"]
+        str(finished.folder), source=str(tmp_path / "rows.csv"), split=None, columns=["image=", "id="]
     )
-    rows = RowSource(rows.source, rows.split, {"text": "statement"})
     assert predict_rows(str(finished.folder), rows, output=tmp_path / "out") == 2
     assert set(pq.read_table(tmp_path / "out" / "predictions.parquet").column_names) == {
         "row_id",
@@ -74,6 +74,32 @@ def test_resume_and_overwrite(tmp_path):
     assert again.metrics["test"]["loss"] == first.metrics["test"]["loss"]  # same seed, same numbers
 
 
+def test_a_mistake_after_an_earlier_run_leaves_that_run_alone(finished):
+    values = tiny_run(finished.folder)
+    values["training"]["eval_strategy"] = "no"  # contradicts keeping the best model
+    with pytest.raises(ValueError, match="load_best_model_at_end"):
+        train(RunConfig.from_dict(values), overwrite=True)
+    assert (finished.folder / "model.safetensors").is_file()
+
+
+def test_an_unreadable_image_is_named_before_anything_is_written(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes((tmp_path / "good.png").read_bytes()[:40])
+    (tmp_path / "rows.csv").write_text("text,photo,label\na,good.png,x\nb,bad.png,y\n")
+    columns = {"text": "text", "image": "photo", "label": "label"}
+    data = {"source": str(tmp_path / "rows.csv"), "columns": columns, "splits": {"train": "train"}}
+    with pytest.raises(ValueError, match=r"Row 1, column 'photo'"):
+        train(RunConfig.from_dict(tiny_run(tmp_path / "run", data=data)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_longest_text_is_saved_with_the_processor(tmp_path):
+    values = tiny_run(tmp_path / "run")
+    values["data"]["max_length"] = 4
+    result = train(RunConfig.from_dict(values))
+    assert AutoProcessor.from_pretrained(result.folder)(text="the star is red")["input_ids"][0].__len__() == 4
+
+
 def test_regression_run(tmp_path):
     (tmp_path / "rows.csv").write_text("text,price\ncheap,1.5\ndear,9.5\nfair,5.0\nfree,0.0\n")
     values = tiny_run(
@@ -95,6 +121,8 @@ def test_regression_run(tmp_path):
     [
         ({"model": {"hiden_size": 16}}, r"Unknown key model\.hiden_size\. Did you mean 'hidden_size'"),
         ({"training": {"lerning_rate": 1}}, r"Unknown key training\.lerning_rate\. Did you mean 'learning_rate'"),
+        ({"model": {"problem_type": "regression"}}, r"model\.problem_type follows from the data"),
+        ({"training": 5}, r"training holds 5: it is a section"),
         ({"training": {"output_dir": "x"}}, r"set the top-level output_dir"),
         ({"towers": {"txt": "bert"}}, r"Unknown key towers\.txt\. Did you mean 'text'"),
         ({"model": {"fusion": "cross"}}, r"Unknown fusion 'cross'.*cross_attention, concat"),
@@ -125,9 +153,8 @@ def test_mistakes_in_the_columns_write_nothing(tmp_path, columns, message):
 def test_labels_unknown_to_the_model_are_named_by_row(finished, tmp_path):
     (tmp_path / "rows.csv").write_text("statement,label\nthe circle is red,true\nthere is a star,maybe\n")
     rows = RowSource.for_model(
-        str(finished.folder), source=str(tmp_path / "rows.csv"), split="train", columns=["text=statement"]
+        str(finished.folder), source=str(tmp_path / "rows.csv"), split="train", columns=["image=", "id="]
     )
-    rows = RowSource(rows.source, rows.split, {"text": "statement", "label": "label"})
     with pytest.raises(ValueError, match=r"Row 1, column 'label': .*maybe"):
         evaluate_model(str(finished.folder), rows)
 

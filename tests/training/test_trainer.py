@@ -96,6 +96,18 @@ def test_raw_columns_must_reach_the_collator(tmp_path):
         arguments(tmp_path, remove_unused_columns=True)
 
 
+def test_plain_arguments_that_drop_raw_columns_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="Set remove_unused_columns=False"):
+        MultimodalTrainer(tiny_model(num_labels=2), TrainingArguments(str(tmp_path)), processing_class=tiny_processor())
+
+
+def test_training_without_an_evaluation_set(tmp_path, rows):
+    trainer = MultimodalTrainer(
+        tiny_model(num_labels=2), arguments(tmp_path), processing_class=tiny_processor(), train_dataset=rows
+    )
+    assert trainer.train().global_step == 2
+
+
 def test_early_stopping(tmp_path, rows):
     args = arguments(
         tmp_path,
