@@ -108,6 +108,18 @@ def test_training_without_an_evaluation_set(tmp_path, rows):
     assert trainer.train().global_step == 2
 
 
+def test_images_alone(tmp_path, rows):
+    trainer = MultimodalTrainer(
+        tiny_model(text=None, num_labels=2),
+        arguments(tmp_path),
+        processing_class=tiny_processor(text=False),
+        train_dataset=rows,
+    )
+    trainer.train()
+    trainer.save_model(str(tmp_path))
+    assert (tmp_path / "processor_config.json").is_file()
+
+
 def test_early_stopping(tmp_path, rows):
     args = arguments(
         tmp_path,
