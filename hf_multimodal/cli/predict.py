@@ -8,22 +8,20 @@ from typing import Annotated
 
 import typer
 
+from hf_multimodal.cli.options import BatchSize, Column, Model, Overwrite, Source, Split, check_results_folder
+
 
 def predict(
-    model: Annotated[str, typer.Argument(help="Folder (or Hub id) of a saved model.")],
+    model: Model,
     text: Annotated[str | None, typer.Option(help="Text of one row.")] = None,
     image: Annotated[Path | None, typer.Option(help="Image file of one row.")] = None,
-    source: Annotated[str | None, typer.Option(help="Rows instead: folder, file, Hub id or 'scenes'.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split of the source; by default the run's test split, or the only one.")
-    ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")
-    ] = None,
+    source: Source = None,
+    split: Split = None,
+    column: Column = None,
     output: Annotated[Path | None, typer.Option(help="Folder to write predictions.parquet to.")] = None,
-    top_k: Annotated[int, typer.Option(help="Labels shown for one row.")] = 5,
-    batch_size: Annotated[int, typer.Option(help="Rows per device and step.")] = 64,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in the folder.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="Labels shown for one row.")] = 5,
+    batch_size: BatchSize = 64,
+    overwrite: Overwrite = False,
 ) -> None:
     """Predict one row (--text, --image), printed as JSON, or many rows (--source) into a parquet file (--output)."""
     if source is None:
@@ -39,12 +37,9 @@ def predict(
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
 
-    from hf_multimodal.evaluation.predictions import refuse_existing
     from hf_multimodal.training.inference import RowSource, predict_rows
 
-    if PartialState().is_main_process and not overwrite:
-        refuse_existing(output)
-    PartialState().wait_for_everyone()
+    check_results_folder(output, overwrite)
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
     count = predict_rows(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:

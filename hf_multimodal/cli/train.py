@@ -27,12 +27,10 @@ def train(
 
     from accelerate import PartialState
 
-    from hf_multimodal.hub.model_card import write_model_card
     from hf_multimodal.training.run import train as run_training
 
     result = run_training(run_config, overwrite=overwrite, resume=resume)
     if PartialState().is_main_process:
-        write_model_card(result, run_config)
         typer.echo(format_metrics(result.metrics))
         typer.echo(f"Saved to {result.folder}")
 

@@ -33,16 +33,15 @@ class MultimodalCollator:
     It can be pickled, so it works in the worker processes of a `DataLoader`.
 
     Args:
-        processor: Turns text and images into tensors; its `modalities` say which columns are read.
+        processor: Turns text and images into tensors; its `modalities` say which columns are read. Texts are cut at its
+            tokenizer's `model_max_length`.
         label_schema: How labels are encoded. Without it the batch holds no labels.
         column_names: The user's own column name of each canonical one, for the errors.
-        max_length: Longest text in tokens; by default the tokenizer's own limit.
     """
 
     processor: "MultimodalProcessor"
     label_schema: LabelSchema | None = None
     column_names: Mapping[str, str] | None = field(default=None)
-    max_length: int | None = None
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
         """Collates rows.
@@ -63,8 +62,6 @@ class MultimodalCollator:
             for modality, value in self.read_row(row, row_id).items():
                 columns[modality].append(value)
         arguments: dict[str, Any] = {_PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
-        if self.max_length is not None and "text" in columns:
-            arguments["max_length"] = self.max_length
         batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
         if self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)

@@ -11,6 +11,7 @@ from hf_multimodal.data.label_encoding import ENCODERS, LabelError, LabelNames
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import PreTrainedConfig
 
 __all__ = ["LabelError", "LabelSchema", "check_labels"]
 
@@ -61,6 +62,15 @@ class LabelSchema:
     def label2id(self) -> dict[str, int]:
         """Name to index, as in a transformers configuration."""
         return dict(self._labels.ids)
+
+    @classmethod
+    def from_config(cls, config: "PreTrainedConfig") -> "LabelSchema":
+        """Returns the labels a model was built for, in the order of its logits."""
+        names: Any = config.id2label
+        problem_type = config.problem_type
+        if problem_type is None:  # left open: as transformers infers it
+            problem_type = "regression" if config.num_labels == 1 else "single_label_classification"
+        return cls(problem_type, tuple(names[i] for i in range(len(names))))
 
     @classmethod
     def from_dataset(

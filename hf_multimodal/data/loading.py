@@ -75,6 +75,17 @@ def load_rows(
     return map_columns(rows, new_names, opened.folder)
 
 
+def limit_rows(rows: datasets.Dataset, count: int | None, seed: int) -> datasets.Dataset:
+    """Takes some rows at random, the same ones for the same seed; all of them where there are no more than that.
+
+    Args:
+        rows: Rows.
+        count: How many to take, or None for all.
+        seed: Seed of the choice.
+    """
+    return rows if count is None or count >= len(rows) else rows.shuffle(seed=seed).select(range(count))
+
+
 def _check_columns(wanted: Mapping[str, str], keep: Sequence[str], available: Sequence[str]) -> None:
     for canonical in wanted:
         check_known("column name", canonical, COLUMNS)

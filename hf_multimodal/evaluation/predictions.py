@@ -15,17 +15,6 @@ PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
 
 
-def refuse_existing(folder: Path) -> None:
-    """Refuses a folder that already holds an evaluation.
-
-    Raises:
-        ValueError: naming the file in the way.
-    """
-    for name in (METRICS, PREDICTIONS):
-        if (folder / name).exists():
-            raise ValueError(f"{str(folder / name)!r} exists: give another --output, or --overwrite to replace it.")
-
-
 def scores_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray:
     """Probabilities per label, (rows, labels); the values themselves for regression."""
     logits = np.asarray(logits, dtype=np.float64)
@@ -81,4 +70,4 @@ def _named(values: np.ndarray, names: Sequence[str], problem_type: str) -> list:
     return values.tolist()
 
 
-__all__ = ["METRICS", "PREDICTIONS", "refuse_existing", "scores_from_logits", "write_predictions"]
+__all__ = ["METRICS", "PREDICTIONS", "scores_from_logits", "write_predictions"]

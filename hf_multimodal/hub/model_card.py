@@ -3,6 +3,8 @@
 """The model card: what was trained, on what, and what was measured."""
 
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -10,100 +12,158 @@ from typing import Any
 
 import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import PreTrainedConfig
 
-from hf_multimodal.training.run import RunResult
-from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.data.labels import LabelSchema
+from hf_multimodal.modeling import modeling_multimodal
 
-_SCORES = ("accuracy", "f1", "mse", "loss")
-_PIPELINE_TAGS = {"question_answering": "visual-question-answering", "classification": None}
+CARD_FIELDS = ("license", "license_name", "license_link", "language", "tags", "datasets", "base_model")
+LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}
+_METRICS = {"accuracy": "accuracy", "f1": "F1", "mse": "mean squared error"}
+_SCORES = (*_METRICS, "loss")
+_PIPELINE_TAGS = {"MultimodalForQuestionAnswering": "visual-question-answering"}
 
 
-def write_model_card(result: RunResult, run: RunConfig) -> Path:
-    """Writes `README.md` beside a saved model, with its measured metrics also in the machine-readable header.
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says that the model's configuration does not know.
+
+    Attributes:
+        architecture: Name of the model's class, one with a head.
+        metrics: Split -> metric -> value, as measured.
+        training: `steps`, `epochs`, `processes`, `seed`, `parameters`, `trainable_parameters`, and `seconds` if known.
+        sizes: Split -> rows.
+        source: Where the rows are from; of a local path only the last part is told.
+        columns: Canonical name -> column of the source.
+        metadata: Fields of the card's header: those of `CARD_FIELDS`.
+    """
+
+    architecture: str
+    metrics: Mapping[str, Mapping[str, float]]
+    training: Mapping[str, Any]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    source: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dataset_name(self) -> str:
+        """The source's name, without the folders of the machine it was read on."""
+        if self.source is None:
+            return "not recorded"
+        is_local = Path(self.source).expanduser().exists() or self.source.startswith((".", "/", "~"))
+        return Path(self.source).name if is_local else self.source
+
+
+def write_model_card(folder: str | Path, config: PreTrainedConfig, facts: CardFacts) -> Path:
+    """Writes `README.md` into a model's folder, with the measured metrics also in its machine-readable header.
 
     Args:
-        result: The finished run.
-        run: Its configuration.
+        folder: The folder; its name is the model's.
+        config: The model's configuration.
+        facts: Everything else.
 
     Returns:
         The card's path.
     """
-    config = AutoConfig.from_pretrained(result.folder)
-    card = ModelCard(f"---\n{_card_data(result, run).to_yaml()}\n---\n\n" + _render(result, run, config))
-    path = result.folder / "README.md"
-    card.save(path)
+    path = Path(folder) / "README.md"
+    body = _render(path.parent, config, facts)
+    ModelCard(f"---\n{_header(path.parent.resolve().name, config, facts).to_yaml()}\n---\n\n{body}").save(path)
     return path
 
 
-def _card_data(result: RunResult, run: RunConfig) -> ModelCardData:
-    split = "test" if "test" in result.metrics else "validation"
+def _header(name: str, config: PreTrainedConfig, facts: CardFacts) -> ModelCardData:
+    split = _reported_split(facts.metrics)
+    task = _PIPELINE_TAGS.get(facts.architecture)
     results = [
         EvalResult(
-            task_type=_PIPELINE_TAGS[run.task] or "other",
-            dataset_type=run.data.source,
-            dataset_name=Path(run.data.source).name,
+            task_type=task or "other",
+            dataset_type=facts.dataset_name,
+            dataset_name=facts.dataset_name,
             dataset_split=split,
-            metric_type=name,
+            metric_type=metric,
+            metric_name=_METRICS[metric],
             metric_value=round(value, 4),
         )
-        for name, value in result.metrics.get(split, {}).items()
-        if name in _SCORES[:-1]
+        for metric, value in facts.metrics.get(split, {}).items()
+        if metric in _METRICS
     ]
+    metadata = dict(facts.metadata)
+    given = metadata.pop("tags", None) or []
+    tags = ["hf_multimodal", "multimodal", *config.modalities, *([given] if isinstance(given, str) else given)]
     return ModelCardData(
-        model_name=result.folder.name,
+        model_name=name,
         library_name="transformers",
-        pipeline_tag=_PIPELINE_TAGS[run.task],
-        tags=["hf_multimodal", "multimodal", *sorted(run.towers)],
+        pipeline_tag=task,
+        tags=list(dict.fromkeys(tags)),
         eval_results=results or None,
+        **metadata,
     )
 
 
-def _render(result: RunResult, run: RunConfig, config: PreTrainedConfig) -> str:
-    training = result.metrics["training"]
+def _reported_split(metrics: Mapping[str, Any]) -> str:
+    return next((split for split in ("test", "validation") if split in metrics), "validation")
+
+
+def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
     template = Template(files("hf_multimodal.hub").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
+    training, schema = facts.training, LabelSchema.from_config(config)
     return template.substitute(
-        title=result.folder.name,
+        title=folder.resolve().name,
         summary=(
-            f"A {' + '.join(config.modalities)} model that fuses {_tower_names(config)} by {config.fusion}, made with "
-            "hf_multimodal."
+            f"A {' + '.join(config.modalities)} model that fuses {' and '.join(_towers(config).values())} by "
+            f"{config.fusion}, made with hf_multimodal."
         ),
-        pipeline="multimodal-" + run.task.replace("_", "-"),
-        location=result.folder.name,
+        pipeline=next(iter(getattr(modeling_multimodal, facts.architecture)._pipelines)),
+        location=folder.resolve().name,
         example=_example(config.modalities),
-        metrics=_metrics_table(result.metrics),
-        sizes=", ".join(f"{size:,} {split}" for split, size in result.sizes.items()),
-        seed=run.seed,
-        seconds=training["seconds"],
-        steps=training["steps"],
-        epochs=round(training["epochs"], 2),
-        processes=training["processes"],
-        hardware=_hardware(),
-        task=run.task,
-        problem_type=config.problem_type,
-        num_labels=len(result.labels),
-        labels=_shorten(result.labels),
-        towers="; ".join(f"{m}: {_tower_name(config, m)}" for m in config.modalities),
+        metrics=_metrics_table(facts.metrics),
+        sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in facts.sizes.items())}. " if facts.sizes else "",
+        training=_training_line(training),
+        problem_type=schema.problem_type,
+        architecture=facts.architecture,
+        num_labels=schema.num_labels,
+        labels=_shorten(schema.names),
+        towers="; ".join(f"{modality}: {name}" for modality, name in _towers(config).items()),
         fusion=config.fusion,
         num_layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
         parameters=f"{training['parameters']:,}",
         trainable=f"{training['trainable_parameters']:,}",
         modalities=", ".join(config.modalities),
-        source=run.data.source,
-        columns=", ".join(f"{name} = `{column}`" for name, column in run.data.columns.items()),
+        source=_source_line(facts),
+        files=_files_line(folder),
     )
 
 
-def _metrics_table(metrics: dict[str, dict[str, float]]) -> str:
-    splits = [split for split in metrics if split != "training"]
-    names = [name for name in _SCORES if any(name in metrics[split] for split in splits)]
+def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
+    if not metrics:
+        return "Nothing was measured: there was no validation or test split."
+    names = [name for name in _SCORES if any(name in values for values in metrics.values())]
     lines = ["| split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [
-        f"| {s} | " + " | ".join(f"{metrics[s][n]:.4f}" if n in metrics[s] else "" for n in names) + " |"
-        for s in splits
+        f"| {split} | " + " | ".join(f"{values[n]:.4f}" if n in values else "" for n in names) + " |"
+        for split, values in metrics.items()
     ]
     return "\n".join(lines)
+
+
+def _training_line(training: Mapping[str, Any]) -> str:
+    seconds = f"{training['seconds']} s, " if training.get("seconds") else ""
+    return (
+        f"Seed {training['seed']}. Training took {seconds}{training['steps']} steps, {round(training['epochs'], 2)} "
+        f"epochs, on {training['processes']} process(es) of {_hardware()}."
+    )
+
+
+def _source_line(facts: CardFacts) -> str:
+    columns = ", ".join(f"{name} = `{column}`" for name, column in facts.columns.items())
+    return f"`{facts.dataset_name}`" + (f", columns {columns}" if columns else "") + "."
+
+
+def _files_line(folder: Path) -> str:
+    there = [f" {what}: [`{name}`]({name})." for name, what in LINKED_FILES.items() if (folder / name).is_file()]
+    return "".join(there)
 
 
 def _example(modalities: tuple[str, ...]) -> str:
@@ -111,13 +171,12 @@ def _example(modalities: tuple[str, ...]) -> str:
     return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
 
 
-def _tower_name(config: PreTrainedConfig, modality: str) -> str:
-    tower = config.tower_config(modality)
-    return f"timm {tower.architecture}" if tower.model_type == "timm_wrapper" else str(tower.model_type)
-
-
-def _tower_names(config: PreTrainedConfig) -> str:
-    return " and ".join(_tower_name(config, m) for m in config.modalities)
+def _towers(config: PreTrainedConfig) -> dict[str, str]:
+    towers = {modality: config.tower_config(modality) for modality in config.modalities}
+    return {
+        modality: f"timm {tower.architecture}" if tower.model_type == "timm_wrapper" else str(tower.model_type)
+        for modality, tower in towers.items()
+    }
 
 
 def _shorten(labels: tuple[str, ...], shown: int = 20) -> str:
@@ -127,7 +186,7 @@ def _shorten(labels: tuple[str, ...], shown: int = 20) -> str:
 def _hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} threads of {platform.machine()}"
+    return f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
 
 
-__all__ = ["write_model_card"]
+__all__ = ["CARD_FIELDS", "CardFacts", "write_model_card"]

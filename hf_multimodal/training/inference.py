@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoProcessor
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.images import open_image
 from hf_multimodal.data.labels import LabelSchema, check_labels
-from hf_multimodal.data.loading import load_rows
+from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
 from hf_multimodal.modeling import modeling_multimodal
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
@@ -24,7 +24,7 @@ from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.output_folder import RUN_FILE
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.trainer import MultimodalTrainer, label_schema_of
+from hf_multimodal.training.trainer import MultimodalTrainer
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,16 @@ class RowSource:
         split: Split of the source.
         columns: Canonical name -> column of the source.
         options: Arguments for loading.
-        max_length: Longest text in tokens.
+        limit: Only that many rows, as `limit_rows` chooses them; None takes all.
+        seed: The run's seed.
     """
 
     source: str
     split: str | None
     columns: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
-    max_length: int | None = None
+    limit: int | None = None
+    seed: int = 0
 
     @classmethod
     def for_model(
@@ -61,31 +63,40 @@ class RowSource:
             ValueError: if something is left out and the folder holds no run, or an item is malformed.
         """
         run_file = Path(model) / RUN_FILE
-        run = RunConfig.load(run_file).data if run_file.is_file() else None
+        config = RunConfig.load(run_file) if run_file.is_file() else None
         mapping = _parse_columns(columns or ())
-        if run is None:
+        if config is None:
             if source is None or not mapping:
                 raise ValueError(
-                    f"{model!r} holds no {RUN_FILE}, so nothing says where the rows are: give --source and one "
+                    f"{_why_no_run(model)}, so nothing says where the rows are: give --source and one "
                     "--column canonical=source per column (--column text=question --column image=image --column "
                     "label=answer)."
                 )
             return cls(source=source, split=split, columns=mapping)
-        options: dict[str, Any] = {}
-        if source in (None, run.source):
-            options, split = run.options, run.splits.get(split or "test", split or "test")
+        run = config.data
+        columns = {name: column for name, column in {**run.columns, **mapping}.items() if column}
+        if source not in (None, run.source):
+            return cls(source=source, split=split, columns=columns)
+        role = split or "test"
         return cls(
-            source=source or run.source,
-            split=split,
-            columns={name: column for name, column in {**run.columns, **mapping}.items() if column},
-            options=options,
-            max_length=run.max_length,
+            source=run.source,
+            split=run.splits.get(role, role),
+            columns=columns,
+            options=run.options,
+            limit=run.limit.get(role) if source is None else None,
+            seed=config.seed,
         )
 
     def load(self, *, with_labels: bool) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""
         columns = {k: v for k, v in self.columns.items() if with_labels or k != "label"}
-        return load_rows(self.source, split=self.split, columns=columns, **self.options)
+        rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
+        return limit_rows(rows, self.limit, self.seed)
+
+
+def _why_no_run(model: str) -> str:
+    is_hub_id = not Path(model).exists() and len(model.split("/")) <= 2
+    return f"{model!r} is not a local folder" if is_hub_id else f"{model!r} holds no {RUN_FILE}"
 
 
 def _parse_columns(items: Iterable[str]) -> dict[str, str]:
@@ -116,7 +127,7 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
 
 def _trainer(model: str, rows: RowSource, scratch: str, batch_size: int) -> tuple[MultimodalTrainer, LabelSchema]:
     loaded, processor = load_model(model)
-    schema = label_schema_of(loaded.config)
+    schema = LabelSchema.from_config(loaded.config)
     arguments = MultimodalTrainingArguments(
         output_dir=scratch,
         per_device_eval_batch_size=batch_size,
@@ -125,7 +136,7 @@ def _trainer(model: str, rows: RowSource, scratch: str, batch_size: int) -> tupl
         save_strategy="no",
         load_best_model_at_end=False,
     )
-    collator = MultimodalCollator(processor, schema, rows.columns, rows.max_length)
+    collator = MultimodalCollator(processor, schema, rows.columns)
     return MultimodalTrainer(loaded, arguments, processing_class=processor, data_collator=collator), schema
 
 
@@ -186,6 +197,7 @@ def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int =
                 names=schema.names,
                 problem_type=schema.problem_type,
             )
+            (output / METRICS).unlink(missing_ok=True)  # of other predictions, overwritten now
     return len(dataset)
 
 

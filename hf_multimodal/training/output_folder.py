@@ -5,20 +5,19 @@
 import shutil
 from pathlib import Path
 
+from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS
+
 RUN_FILE = "run_config.yaml"
 CHECKPOINTS = "checkpoints"
 
 
-def prepare_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> Path:
-    """Makes the folder ready for a run.
+def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> None:
+    """Checks whether a run may use the folder, without touching it.
 
     Args:
         folder: The run's folder.
         overwrite: Whether an earlier run there may be deleted.
         resume: Whether an earlier run there is to be continued.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: if both flags are given, if the folder holds another run or foreign files, or if there is nothing to
@@ -30,20 +29,47 @@ def prepare_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) 
     is_run = (folder / RUN_FILE).is_file()
     if resume and not is_run:
         raise ValueError(f"Nothing to resume: {str(folder)!r} holds no run ({RUN_FILE} is missing).")
-    if not resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if is_run and not overwrite:
-            raise ValueError(
-                f"{str(folder)!r} holds another run: give another output_dir, --resume to continue it, or --overwrite "
-                "to delete it."
-            )
-        if not is_run:
-            raise ValueError(
-                f"{str(folder)!r} exists and is not a run of this tool, so it is left alone, even with --overwrite: "
-                "give another output_dir."
-            )
+    if resume or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not is_run:
+        raise ValueError(
+            f"{str(folder)!r} exists and is not a run of this tool, so it is left alone, even with --overwrite: give "
+            "another output_dir."
+        )
+    if not overwrite:
+        raise ValueError(
+            f"{str(folder)!r} holds another run: give another output_dir, --resume to continue it, or --overwrite to "
+            "delete it."
+        )
+
+
+def prepare_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> Path:
+    """Makes the folder ready for a run: checks it, deletes an earlier run if that was asked for, creates it.
+
+    Raises:
+        ValueError: as `check_output_folder`.
+    """
+    folder = Path(folder)
+    check_output_folder(folder, overwrite=overwrite, resume=resume)
+    if overwrite and folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-__all__ = ["CHECKPOINTS", "RUN_FILE", "prepare_output_folder"]
+def refuse_results(folder: Path, *, overwrite: bool) -> None:
+    """Refuses a folder for metrics and predictions that is a run's own, or holds earlier ones.
+
+    Raises:
+        ValueError: naming the file in the way.
+    """
+    if (folder / RUN_FILE).is_file():
+        raise ValueError(
+            f"{str(folder)!r} holds a run, whose own metrics would be replaced: give --output {folder / 'evaluation'}."
+        )
+    for name in (METRICS, PREDICTIONS):
+        if (folder / name).exists() and not overwrite:
+            raise ValueError(f"{str(folder / name)!r} exists: give another --output, or --overwrite to replace it.")
+
+
+__all__ = ["CHECKPOINTS", "RUN_FILE", "check_output_folder", "prepare_output_folder", "refuse_results"]

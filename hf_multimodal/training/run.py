@@ -3,21 +3,23 @@
 """One run from a `RunConfig`: load rows, build, train, evaluate, save."""
 
 import json
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 from accelerate import PartialState
-from transformers import set_seed
+from huggingface_hub import upload_folder
+from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.labels import LabelSchema, check_labels
-from hf_multimodal.data.loading import load_rows
+from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
+from hf_multimodal.hub.model_card import CARD_FIELDS, CardFacts, write_model_card
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES, MultimodalConfig
+from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForClassification,
     MultimodalForQuestionAnswering,
@@ -25,7 +27,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
 )
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, prepare_output_folder
+from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
 from hf_multimodal.training.run_config import RunConfig, check_fields
 from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -41,7 +43,7 @@ class RunResult:
     """What a run leaves behind.
 
     Attributes:
-        folder: The run's folder: model, processor, `metrics.json`, the resolved configuration, checkpoints.
+        folder: The run's folder: model, processor, card, `metrics.json`, the resolved configuration, checkpoints.
         metrics: Split -> metric -> value, and `training` -> seconds, epochs, parameters.
         labels: The label names in index order.
         sizes: Split -> rows.
@@ -59,9 +61,7 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
     splits = {}
     for role, split in data.splits.items():
         rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
-        if role in data.limit and data.limit[role] < len(rows):
-            rows = rows.shuffle(seed=config.seed).select(range(data.limit[role]))
-        splits[role] = rows
+        splits[role] = limit_rows(rows, data.limit.get(role), config.seed)
     return splits
 
 
@@ -70,6 +70,7 @@ def _check_run(config: RunConfig) -> None:
     check_fields(config.towers, MODALITIES, "towers.")
     check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
     check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
+    check_fields(config.card, CARD_FIELDS, "card.")
     if "output_dir" in config.training:
         raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
     if "train" not in config.data.splits:
@@ -123,9 +124,7 @@ def build(
         )
     processor = MultimodalProcessor.from_towers_pretrained(**towers)
     if config.data.max_length is not None and "text" in processor.modalities:
-        processor.tokenizer.model_max_length = (
-            config.data.max_length
-        )  # saved: texts are cut alike wherever it is loaded
+        processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
     set_seed(config.seed)
     model = MODEL_CLASSES[config.task].from_towers_pretrained(
         **towers,
@@ -140,10 +139,10 @@ def build(
 
 
 def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -> RunResult:
-    """Trains, evaluates on every split but the training one, and saves model, processor and metrics.
+    """Trains, evaluates on every split but the training one, and saves model, processor, metrics and card.
 
     Args:
-        config: The run.
+        config: The run. With `training.push_to_hub` the whole folder but its checkpoints goes to the Hub in the end.
         overwrite: Whether an earlier run in the folder may be deleted.
         resume: Whether to continue an earlier run in the folder.
 
@@ -151,18 +150,21 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         ValueError: if the configuration, a row or the output folder is not usable; nothing is written then.
     """
     _check_run(config)
+    folder = Path(config.output_dir)
+    check_output_folder(folder, overwrite=overwrite, resume=resume)
     splits = load_splits(config)
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
         check_labels(rows, schema, column="label", source_column=config.data.columns["label"])
     processor.check_model(model.config)
-    folder = Path(config.output_dir)
-    collator = MultimodalCollator(processor, schema, config.data.columns, config.data.max_length)
+    collator = MultimodalCollator(processor, schema, config.data.columns)
+    state = PartialState()
     if config.data.check_rows:
         for role, rows in splits.items():
-            check_rows(rows, collator, f"Checking {role} rows")
+            # every process opens its share
+            check_rows(rows.shard(state.num_processes, state.process_index), collator, f"Checking {role} rows")
     arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
-    state = PartialState()
+    state.wait_for_everyone()
     if state.is_main_process:
         prepare_output_folder(folder, overwrite=overwrite, resume=resume)
         config.save(folder / RUN_FILE)
@@ -175,35 +177,66 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         train_dataset=splits["train"],
         eval_dataset=splits.get("validation"),
     )
-    started = time.perf_counter()
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    trainer.save_model(str(folder))  # before anything else can fail
-    metrics = {"training": _training_facts(trainer, time.perf_counter() - started)}
+    trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
+    metrics = {"training": trainer.training_facts(), **_evaluate(trainer, splits)}
+    if state.is_main_process:
+        _write_results(config, trainer, metrics, splits)
+        if trainer.args.push_to_hub:
+            _push(trainer, folder)
+    state.wait_for_everyone()
+    return RunResult(folder, metrics, schema.names, {role: len(rows) for role, rows in splits.items()})
+
+
+def _evaluate(trainer: MultimodalTrainer, splits: dict[str, datasets.Dataset]) -> dict[str, dict[str, float]]:
+    metrics = {}
     for role, rows in splits.items():
         if role != "train":
             scores = trainer.evaluate(rows, metric_key_prefix=role)
             metrics[role] = {k.removeprefix(f"{role}_"): v for k, v in scores.items() if k.startswith(f"{role}_")}
-    if state.is_main_process:
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    state.wait_for_everyone()
-    return RunResult(folder, metrics, schema.names, {role: len(rows) for role, rows in splits.items()})
+    return metrics
+
+
+def _write_results(
+    config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, datasets.Dataset]
+) -> None:
+    folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
+    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    facts = CardFacts(
+        architecture=type(model).__name__,
+        metrics={role: values for role, values in metrics.items() if role != "training"},
+        training=metrics["training"],
+        sizes={role: len(rows) for role, rows in splits.items()},
+        source=config.data.source,
+        columns=config.data.columns,
+        metadata={**_base_models(config), **config.card},
+    )
+    write_model_card(folder, model.config, facts)
+
+
+def _base_models(config: RunConfig) -> dict[str, list[str]]:
+    """The Hub ids that the towers' weights came from."""
+    specs = parse_towers(config.resolved_towers())
+    paths = [weights_path(modality, spec) for modality, spec in specs.items() if spec.loads_weights]
+    hub_ids = [path for path in paths if not Path(path).exists()]
+    return {"base_model": hub_ids} if hub_ids else {}
+
+
+def _push(trainer: MultimodalTrainer, folder: Path) -> None:
+    if trainer.hub_model_id is None:
+        trainer.init_hf_repo()
+    upload_folder(
+        repo_id=cast(str, trainer.hub_model_id),
+        folder_path=folder,
+        ignore_patterns=[f"{CHECKPOINTS}/*"],
+        commit_message="End of training",
+        token=trainer.args.hub_token,
+    )
 
 
 def _last_checkpoint(folder: Path) -> str | None:
     checkpoints = folder / CHECKPOINTS
     return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-
-
-def _training_facts(trainer: MultimodalTrainer, seconds: float) -> dict[str, float]:
-    model: Any = trainer.model
-    return {
-        "seconds": round(seconds, 1),
-        "epochs": trainer.state.epoch or 0.0,
-        "steps": trainer.state.global_step,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "processes": trainer.args.world_size,
-    }
 
 
 __all__ = ["MODEL_CLASSES", "RunResult", "build", "load_splits", "train"]

@@ -70,6 +70,7 @@ class RunConfig:
         task: `classification` (also regression) or `question_answering`.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
+        card: Fields of the model card's header: license, language, tags, datasets, base_model.
         seed: Seeds weights, data order and dropout.
     """
 
@@ -79,6 +80,7 @@ class RunConfig:
     task: str = "classification"
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
     @classmethod

@@ -6,12 +6,13 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, PreTrainedConfig, PreTrainedModel, Trainer
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.evaluation.metrics import build_compute_metrics
+from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
 
@@ -28,10 +29,10 @@ class _Saved:
 
 
 class MultimodalTrainer(Trainer):
-    """`transformers.Trainer` that brings collator, metrics and early stopping, and checks that processor and model fit.
+    """`transformers.Trainer` that brings collator, metrics, early stopping and a measured model card.
 
     Args:
-        model: A `Multimodal*` model with a head.
+        model: A `Multimodal*` model with a head; None with `model_init`.
         args: `MultimodalTrainingArguments` (or plain `TrainingArguments` with `remove_unused_columns=False`).
         processing_class: The `MultimodalProcessor`; saved with every checkpoint.
         data_collator: None builds a `MultimodalCollator` on the processor and the model's labels.
@@ -44,7 +45,7 @@ class MultimodalTrainer(Trainer):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | None = None,
         args: Any = None,  # noqa: ANN401 (MultimodalTrainingArguments or TrainingArguments)
         *,
         processing_class: Any,  # noqa: ANN401 (MultimodalProcessor, also when loaded as remote code)
@@ -52,22 +53,26 @@ class MultimodalTrainer(Trainer):
         compute_metrics: Any = None,  # noqa: ANN401 (any callable)
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        processing_class.check_model(model.config)
         args = args or MultimodalTrainingArguments()
         if args.remove_unused_columns:
             raise ValueError("Set remove_unused_columns=False: the collator reads the raw text and image columns.")
         if kwargs.get("eval_dataset") is None and isinstance(args, MultimodalTrainingArguments):
             args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False  # nothing to choose by
-        collator: Any = data_collator or MultimodalCollator(processing_class, label_schema_of(model.config))
         shown: Any = processing_class if "text" in processing_class.modalities else _Saved(processing_class)
         super().__init__(
             model=model,
             args=args,
             processing_class=shown,
-            data_collator=collator,
-            compute_metrics=compute_metrics or build_compute_metrics(problem_type_of(model.config)),
+            data_collator=data_collator,
+            compute_metrics=compute_metrics,
             **kwargs,
         )
+        config: Any = cast(PreTrainedModel, self.model).config  # of what model_init made, where that is given
+        processing_class.check_model(config)
+        if data_collator is None or compute_metrics is None:
+            schema = LabelSchema.from_config(config)
+            self.data_collator = data_collator or MultimodalCollator(processing_class, schema)
+            self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
@@ -80,18 +85,68 @@ class MultimodalTrainer(Trainer):
             set_tower_learning_rate(optimizer, cast(PreTrainedModel, self.model), learning_rate)
         return optimizer
 
+    def training_facts(self) -> dict[str, Any]:
+        """Returns what a card tells about the training: `steps`, `epochs`, `seconds` and so on."""
+        model: Any = self.model
+        seconds = [entry["train_runtime"] for entry in self.state.log_history if "train_runtime" in entry]
+        return {
+            "seconds": round(seconds[-1], 1) if seconds else None,
+            "epochs": self.state.epoch or 0.0,
+            "steps": self.state.global_step,
+            "seed": self.args.seed,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "processes": self.args.world_size,
+        }
 
-def problem_type_of(config: PreTrainedConfig) -> str:
-    """The problem type a model trains for, spelled out where its configuration leaves it open."""
-    if config.problem_type is not None:
-        return config.problem_type
-    return "regression" if config.num_labels == 1 else "single_label_classification"
+    def create_model_card(
+        self,
+        language: str | None = None,
+        license: str | None = None,
+        tags: str | list[str] | None = None,
+        model_name: str | None = None,
+        finetuned_from: str | None = None,
+        tasks: str | list[str] | None = None,
+        dataset_tags: str | list[str] | None = None,
+        dataset: str | list[str] | None = None,
+        dataset_args: str | list[str] | None = None,
+    ) -> None:
+        """Writes this package's model card, with the kept model's validation metrics, instead of Trainer's draft.
+
+        Args:
+            language: Language of the texts.
+            license: License of the model.
+            tags: Further tags.
+            model_name: As in `transformers.Trainer`; the card is named after its folder.
+            finetuned_from: Model that this one was made from.
+            tasks: As in `transformers.Trainer`; the task follows from the model.
+            dataset_tags: Hub ids of the data sets.
+            dataset: The data set's name.
+            dataset_args: As in `transformers.Trainer`; not told.
+        """
+        if not self.is_world_process_zero():
+            return
+        model: Any = self.accelerator.unwrap_model(self.model)
+        header = {"language": language, "license": license, "tags": tags, "base_model": finetuned_from}
+        header["datasets"] = dataset_tags
+        sizes = {"train": self.train_dataset, "validation": self.eval_dataset}
+        measured = self._validation_metrics()
+        facts = CardFacts(
+            architecture=type(model).__name__,
+            metrics={"validation": measured} if measured else {},
+            training=self.training_facts(),
+            sizes={split: len(rows) for split, rows in sizes.items() if hasattr(rows, "__len__")},
+            source=dataset if isinstance(dataset, str) else None,
+            metadata={key: value for key, value in header.items() if value is not None},
+        )
+        write_model_card(cast(str, self.args.output_dir), model.config, facts)
+
+    def _validation_metrics(self) -> dict[str, float]:
+        """The evaluation of the model that is kept: at the best step, else the last one."""
+        prefix, history = "eval_", [x for x in self.state.log_history if "eval_loss" in x]
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
+        chosen = [entry for entry in history if entry["step"] == best] or history
+        return {k.removeprefix(prefix): v for k, v in chosen[-1].items() if k.startswith(prefix)} if chosen else {}
 
 
-def label_schema_of(config: PreTrainedConfig) -> LabelSchema:
-    """The labels a model was built for, in the order of its logits."""
-    id2label: Any = config.id2label
-    return LabelSchema(problem_type_of(config), tuple(id2label[i] for i in range(len(id2label))))
-
-
-__all__ = ["MultimodalTrainer", "label_schema_of", "problem_type_of"]
+__all__ = ["MultimodalTrainer"]

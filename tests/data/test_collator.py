@@ -52,18 +52,12 @@ def test_processor_gets_texts_and_opened_images():
     }
 
 
-def test_max_length():
-    processor = FakeProcessor()
-    MultimodalCollator(processor, max_length=7)(ROWS)
-    assert processor.arguments["max_length"] == 7
-
-
 def test_only_the_processors_modalities_are_read():
     processor = FakeProcessor("text")
     MultimodalCollator(processor)([{"text": "red", "image": {"bytes": b"no image", "path": None}}])
     assert processor.arguments["text"] == ["red"]
     assert "images" not in processor.arguments
-    MultimodalCollator(FakeProcessor("image"), max_length=7)([{"image": png((0, 0, 0)), "text": 5}])
+    MultimodalCollator(FakeProcessor("image"))([{"image": png((0, 0, 0)), "text": 5}])
 
 
 def test_empty_image_mapping_is_absent():
@@ -93,7 +87,7 @@ def test_no_labels_without_schema_or_column():
 
 
 def test_collator_can_be_pickled():
-    collator = pickle.loads(pickle.dumps(MultimodalCollator(FakeProcessor(), SCHEMA, {"text": "title"}, max_length=5)))
+    collator = pickle.loads(pickle.dumps(MultimodalCollator(FakeProcessor(), SCHEMA, {"text": "title"})))
     assert torch.equal(collator(ROWS)["labels"], torch.tensor([1, 0, 1]))
 
 

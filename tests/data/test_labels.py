@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hf_multimodal.data.labels import LabelError, LabelSchema, check_labels
+from tests.tiny import tiny_model
 
 SINGLE = "single_label_classification"
 MULTI = "multi_label_classification"
@@ -228,3 +229,9 @@ def test_check_labels_opens_no_image():
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
     dataset = datasets.Dataset.from_dict(broken, features=features)
     check_labels(dataset, LabelSchema.from_dataset(dataset), column="label", source_column="label")
+
+
+def test_labels_of_a_model():
+    assert LabelSchema.from_config(tiny_model(num_labels=1).config).problem_type == "regression"
+    config = tiny_model(id2label={0: "no", 1: "yes"}).config
+    assert LabelSchema.from_config(config) == LabelSchema("single_label_classification", ("no", "yes"))

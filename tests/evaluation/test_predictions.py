@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hf_multimodal.evaluation.predictions import refuse_existing, write_predictions
+from hf_multimodal.evaluation.predictions import write_predictions
 
 
 def test_single_label(tmp_path):
@@ -34,10 +34,3 @@ def test_multi_label_and_regression(tmp_path):
     for kind, expected in kinds.items():
         file = write_predictions(tmp_path / kind, row_ids=[0], logits=logits, names=["a", "b"], problem_type=kind)
         assert pq.read_table(file)["prediction"].to_pylist() == expected
-
-
-def test_an_earlier_evaluation_is_not_overwritten(tmp_path):
-    refuse_existing(tmp_path)
-    (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"metrics\.json' exists: .*--overwrite"):
-        refuse_existing(tmp_path)

@@ -4,7 +4,7 @@
 
 import pytest
 
-from hf_multimodal.training.output_folder import RUN_FILE, prepare_output_folder
+from hf_multimodal.training.output_folder import RUN_FILE, prepare_output_folder, refuse_results
 
 
 def make_run(folder):
@@ -42,3 +42,17 @@ def test_nothing_to_resume(tmp_path):
 def test_contradicting_flags(tmp_path):
     with pytest.raises(ValueError, match="not both"):
         prepare_output_folder(tmp_path, overwrite=True, resume=True)
+
+
+def test_earlier_results_are_not_replaced_unasked(tmp_path):
+    refuse_results(tmp_path, overwrite=False)
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"metrics\.json' exists: .*--overwrite"):
+        refuse_results(tmp_path, overwrite=False)
+    refuse_results(tmp_path, overwrite=True)
+
+
+def test_a_runs_own_metrics_are_never_replaced(tmp_path):
+    make_run(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"holds a run, .*run/evaluation"):
+        refuse_results(tmp_path / "run", overwrite=True)

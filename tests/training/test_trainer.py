@@ -10,7 +10,7 @@ from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.data.loading import load_rows
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.trainer import MultimodalTrainer, label_schema_of
+from hf_multimodal.training.trainer import MultimodalTrainer
 from tests.tiny import tiny_model, tiny_processor
 
 COLUMNS = {"text": "statement", "image": "image", "label": "label"}
@@ -137,9 +137,3 @@ def test_early_stopping(tmp_path, rows):
     )
     trainer.train()
     assert trainer.state.global_step == 3  # the first is the best, two without improvement follow
-
-
-def test_label_schema_of_a_model():
-    assert label_schema_of(tiny_model(num_labels=1).config).problem_type == "regression"
-    config = tiny_model(id2label={0: "no", 1: "yes"}).config
-    assert label_schema_of(config) == LabelSchema("single_label_classification", ("no", "yes"))
