@@ -11,12 +11,12 @@ import time
 from pathlib import Path
 
 from hf_multimodal.data.images import open_image
-from hf_multimodal.hub.model_card import write_model_card
 from hf_multimodal.training.run import load_splits, train
 from hf_multimodal.training.run_config import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "scripts" / "configs" / "scenes.yaml"
+OUTPUT = ROOT / "runs" / "quickstart"
 # One modality alone cannot learn anything here, by construction (see hf_multimodal/data/scenes.py): two epochs show it.
 VARIANTS = {
     "text + image": [],
@@ -42,11 +42,17 @@ print(json.dumps({**answer, "package_imported": "hf_multimodal" in sys.modules})
 def main() -> None:
     """Runs the comparison and prints a table and where the files are."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "quickstart", help="where the runs go")
+    parser.add_argument(
+        "--output", type=Path, default=OUTPUT, help="where the runs go; replaced if left at its default"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace earlier runs in another output folder, too")
     parser.add_argument("overrides", nargs="*", help="fields of scripts/configs/scenes.yaml, as key=value")
     arguments = parser.parse_args()
     started = time.perf_counter()
-    rows = [_train_variant(name, index, arguments) for index, name in enumerate(VARIANTS)]
+    try:
+        rows = [_train_variant(name, index, arguments) for index, name in enumerate(VARIANTS)]
+    except ValueError as error:  # a mistake in the arguments
+        parser.exit(2, f"error: {error}\n")
     _print_table(rows)
     folder = rows[0]["folder"]
     _predict_elsewhere(RunConfig.load(folder / "run_config.yaml"), folder)
@@ -58,8 +64,7 @@ def _train_variant(name: str, index: int, arguments: argparse.Namespace) -> dict
     _say(f"\n[{index + 1}/{len(VARIANTS)}] {name}")
     folder = arguments.output / name.replace(" + ", "_").replace(", ", "_").replace(" ", "_")
     config = RunConfig.load(CONFIG, [*VARIANTS[name], *arguments.overrides, f"output_dir={folder}"])
-    result = train(config, overwrite=True)
-    write_model_card(result, config)
+    result = train(config, overwrite=arguments.overwrite or arguments.output == OUTPUT)
     facts, test = result.metrics["training"], result.metrics["test"]
     return {"name": name, "folder": folder, "test": test, "seconds": facts["seconds"], "rows": result.sizes["test"]}
 
@@ -78,7 +83,10 @@ def _predict_elsewhere(config: RunConfig, folder: Path) -> None:
     picture = folder / "example.png"
     open_image(row["image"]).save(picture)
     command = [sys.executable, "-c", RELOAD, str(folder), row["text"], str(picture)]
-    answer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"The model could not be loaded in a fresh process:\n{done.stderr}")
+    answer = json.loads(done.stdout.splitlines()[-1])
     truth = {0: "false", 1: "true"}[row["label"]]
     _say("\nReloaded with AutoModelForSequenceClassification and AutoProcessor in a fresh process")
     _say(f"(hf_multimodal imported there: {'yes' if answer['package_imported'] else 'no'}):")
