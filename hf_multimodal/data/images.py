@@ -3,6 +3,7 @@
 """Opens an image of any kind safely: size checked before decoding, wholly decoded, upright, and RGB."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -56,8 +57,7 @@ def open_image(value: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Ima
     elif isinstance(value, Image.Image):
         image = _decoded(value, max_pixels)
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        if len(value) == 0:
-            raise ImageError("the image holds no bytes (an empty file?). Write it again, or drop the row.")
+        _refuse_empty(len(value))
         image = _decoded(_read_header(io.BytesIO(value)), max_pixels)
     elif isinstance(value, (str, Path)):
         image = _from_file(value, max_pixels)
@@ -79,6 +79,11 @@ def _from_mapping(value: Mapping[str, Any]) -> bytes | str:
     )
 
 
+def _refuse_empty(size: int) -> None:
+    if size == 0:
+        raise ImageError("the image holds no bytes (an empty file?). Write it again, or drop the row.")
+
+
 def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
     is_image_shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
     if array.dtype != np.uint8 or not is_image_shaped:
@@ -95,14 +100,15 @@ def _from_file(path: str | Path, max_pixels: int) -> Image.Image:
         raise ImageError(f"{str(path)!r} is a URL, and URLs are not read. Download it, and give its bytes or its file.")
     try:
         with open(path, "rb") as file:
+            _refuse_empty(os.fstat(file.fileno()).st_size)
             return _decoded(_read_header(file), max_pixels)
     except FileNotFoundError as error:
         raise ImageError(
             f"there is no file {str(path)!r}. Correct the path, or use None for an absent image."
         ) from error
+    except ImageError as error:
+        raise ImageError(f"the file {str(path)!r}: {error}") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
         raise ImageError(
             f"the file {str(path)!r} cannot be read ({error}). Check that it is a readable file."
         ) from error

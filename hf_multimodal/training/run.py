@@ -93,6 +93,11 @@ def _towers_with_tokenizer(config: RunConfig, train: datasets.Dataset) -> dict[s
     text = towers.get("text")
     if not isinstance(text, dict) or text.get("tokenizer") != "from_rows":
         return towers
+    if text.get("path") is not None:
+        raise ValueError(
+            "towers.text.tokenizer: from_rows makes a new vocabulary, which the weights at towers.text.path do not "
+            "know: leave the tokenizer out, or give a config instead of the path."
+        )
     tokenizer = build_word_tokenizer(x for x in train["text"] if x is not None)
     backbone = dict(text.get("config") or {})
     backbone.setdefault("vocab_size", len(tokenizer))
