@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import datasets
 from accelerate import PartialState
-from huggingface_hub import upload_folder
+from huggingface_hub import HfApi
 from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -230,12 +230,11 @@ def _base_models(config: RunConfig) -> dict[str, list[str]]:
 def _push(trainer: MultimodalTrainer, folder: Path) -> None:
     if trainer.hub_model_id is None:
         trainer.init_hf_repo()
-    upload_folder(
+    HfApi(token=trainer.args.hub_token).upload_folder(
         repo_id=cast(str, trainer.hub_model_id),
         folder_path=folder,
         ignore_patterns=[f"{CHECKPOINTS}/*"],
         commit_message="End of training",
-        token=trainer.args.hub_token,
     )
 
 

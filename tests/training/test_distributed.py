@@ -35,28 +35,59 @@ ENVIRONMENT = {
 }
 
 
-def launch(*arguments):
+def launch(*arguments, fails=False):
     done = subprocess.run([*LAUNCH, *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    assert (done.returncode != 0) is fails, done.stderr[-4000:]
+    return done.stderr if fails else done.stdout
+
+
+def train(folder, *arguments, **options):
+    return launch(str(ROOT / "scripts" / "train.py"), str(folder / "run.yaml"), *arguments, **options)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a configuration and its run, made by two processes."""
+    folder = tmp_path_factory.mktemp("distributed")
+    values = tiny_run(folder / "run")
+    values["data"]["options"]["num_rows"] = 28
+    values["data"]["limit"] = {"test": 27}  # does not divide by two processes, nor by the batch
+    (folder / "run.yaml").write_text(yaml.safe_dump(values))
+    train(folder)
+    return folder
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
 
 
 @pytest.mark.distributed
-def test_two_processes_train_and_count_every_row_once(tmp_path):
-    values = tiny_run(tmp_path / "run")
-    values["data"]["options"]["num_rows"] = 28
-    values["data"]["limit"] = {"test": 27}  # does not divide by two processes, nor by the batch
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
-    launch(str(ROOT / "scripts" / "train.py"), str(tmp_path / "run.yaml"))
-    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+def test_two_processes_train_and_count_every_row_once(trained, tmp_path):
+    metrics = metrics_of(trained / "run")
     assert metrics["training"]["processes"] == 2
     assert metrics["training"]["steps"] == 2  # 28 rows in batches of 2 x 8
+    assert (trained / "run" / "README.md").is_file()
 
-    launch(
-        "-m", "hf_multimodal", "evaluate", str(tmp_path / "run"), "--output", str(tmp_path / "out"), "--batch-size", "5"
-    )
-    table = pq.read_table(tmp_path / "out" / "predictions.parquet").to_pydict()
-    assert sorted(table["row_id"]) == [f"test-{i:06d}" for i in range(28)]
+    output = tmp_path / "out"
+    launch("-m", "hf_multimodal", "evaluate", str(trained / "run"), "--output", str(output), "--batch-size", "5")
+    table = pq.read_table(output / "predictions.parquet").to_pydict()
+    assert len(set(table["row_id"])) == len(table["row_id"]) == 27
     right = [p == r for p, r in zip(table["prediction"], table["reference"], strict=True)]
-    accuracy = json.loads((tmp_path / "out" / "metrics.json").read_text())["accuracy"]
-    assert accuracy == sum(right) / 28
+    assert metrics_of(output)["accuracy"] == sum(right) / 27 == metrics["test"]["accuracy"]
+
+
+@pytest.mark.distributed
+def test_two_processes_predict_every_row_once(trained, tmp_path):
+    launch("-m", "hf_multimodal", "predict", str(trained / "run"), "--source", "scenes", "--output", str(tmp_path))
+    assert sorted(pq.read_table(tmp_path / "predictions.parquet")["row_id"].to_pylist()) == [
+        f"test-{i:06d}" for i in range(28)
+    ]
+
+
+@pytest.mark.distributed
+def test_two_processes_refuse_a_taken_folder_and_resume(trained):
+    before = (trained / "run" / "model.safetensors").read_bytes()
+    assert "holds another run" in train(trained, fails=True)
+    assert (trained / "run" / "model.safetensors").read_bytes() == before
+    train(trained, "--resume", "training.num_train_epochs=2", f"output_dir={trained / 'run'}")
+    assert metrics_of(trained / "run")["training"]["steps"] == 4

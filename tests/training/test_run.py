@@ -12,6 +12,7 @@ from transformers import AutoProcessor
 from hf_multimodal.training.inference import RowSource, evaluate_model, predict_row, predict_rows
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
+from tests.fake_hub import note_uploads
 from tests.training.tiny_run import tiny_run
 
 
@@ -39,6 +40,39 @@ def test_evaluation_of_the_saved_model_gives_the_same_metrics(finished, tmp_path
     assert table["row_id"] == [f"test-{i:06d}" for i in range(20)]
     right = [p == r for p, r in zip(table["prediction"], table["reference"], strict=True)]
     assert sum(right) / len(right) == metrics["accuracy"]
+
+
+def test_evaluation_takes_the_rows_the_run_took(tmp_path):
+    values = tiny_run(tmp_path / "run")
+    values["data"]["limit"] = {"test": 9}
+    result = train(RunConfig.from_dict(values))
+    rows = RowSource.for_model(str(result.folder), source=None, split=None, columns=None)
+    metrics = evaluate_model(str(result.folder), rows, output=tmp_path / "out")
+    assert pq.read_table(tmp_path / "out" / "predictions.parquet").num_rows == result.sizes["test"] == 9
+    assert metrics["loss"] == pytest.approx(result.metrics["test"]["loss"], abs=1e-5)
+    asked = RowSource.for_model(str(result.folder), source="scenes", split=None, columns=None)
+    assert len(asked.load(with_labels=True)) == 20
+
+
+def test_new_predictions_leave_no_metrics_of_others(finished, tmp_path):
+    (tmp_path / "metrics.json").write_text("{}")
+    rows = RowSource.for_model(str(finished.folder), source=None, split="test", columns=None)
+    predict_rows(str(finished.folder), rows, output=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["predictions.parquet"]
+
+
+def test_a_run_is_pushed_whole_but_for_its_checkpoints(tmp_path, monkeypatch):
+    uploads = note_uploads(monkeypatch, "you/run")
+    values = tiny_run(tmp_path / "run", card={"license": "mit"})
+    values["training"] |= {"push_to_hub": True, "hub_model_id": "you/run"}
+    train(RunConfig.from_dict(values))
+    assert {x["repo_id"] for x in uploads} == {"you/run"}
+    assert uploads[-1]["folder_path"] == tmp_path / "run"  # the others are checkpoints, while training
+    assert uploads[-1]["ignore_patterns"] == ["checkpoints/*"]
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "license: mit" in card
+    assert "[`run_config.yaml`](run_config.yaml)" in card
+    assert str(tmp_path) not in card
 
 
 def test_prediction_without_labels(finished, tmp_path):

@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer on tiny models, and plain transformers.Trainer beside it."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import Trainer, TrainingArguments
 
 from hf_multimodal.data.collator import MultimodalCollator
@@ -11,6 +14,7 @@ from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.data.loading import load_rows
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.trainer import MultimodalTrainer
+from tests.fake_hub import note_uploads
 from tests.tiny import tiny_model, tiny_processor
 
 COLUMNS = {"text": "statement", "image": "image", "label": "label"}
@@ -137,3 +141,52 @@ def test_early_stopping(tmp_path, rows):
     )
     trainer.train()
     assert trainer.state.global_step == 3  # the first is the best, two without improvement follow
+
+
+def test_model_init(tmp_path, rows):
+    made = []
+
+    def build():
+        made.append(tiny_model(num_labels=2))
+        return made[-1]
+
+    trainer = MultimodalTrainer(
+        args=arguments(tmp_path, max_steps=1),
+        model_init=build,
+        processing_class=tiny_processor(),
+        train_dataset=rows,
+        eval_dataset=rows,
+    )
+    trainer.train()
+    assert trainer.model is made[-1]
+    assert "eval_accuracy" in trainer.evaluate()
+
+
+def test_the_card_tells_the_kept_models_metrics(tmp_path, rows):
+    args = arguments(tmp_path / "my-model", num_train_epochs=2, metric_for_best_model="accuracy")
+    trainer = MultimodalTrainer(
+        tiny_model(num_labels=2), args, processing_class=tiny_processor(), train_dataset=rows, eval_dataset=rows
+    )
+    trainer.train()
+    trainer.create_model_card(license="mit", tags="fashion", finetuned_from="you/base")
+    card = ModelCard.load(tmp_path / "my-model" / "README.md")
+    assert (card.data.license, card.data.base_model, card.data.tags[-1]) == ("mit", "you/base", "fashion")
+    reported = {x.metric_type: x.metric_value for x in card.data.eval_results}
+    assert reported["accuracy"] == pytest.approx(trainer.state.best_metric, abs=1e-4)
+    assert f"{len(rows)} train, {len(rows)} validation" in card.text
+
+
+def test_a_push_brings_our_card_and_the_code(tmp_path, rows, monkeypatch):
+    uploads = note_uploads(monkeypatch, "you/my-model")
+    trainer = MultimodalTrainer(
+        tiny_model(num_labels=2),
+        arguments(tmp_path / "my-model", max_steps=1, hub_model_id="you/my-model"),
+        processing_class=tiny_processor(),
+        train_dataset=rows,
+    )
+    trainer.train()
+    trainer.push_to_hub()
+    assert uploads[0]["repo_id"] == "you/my-model"
+    names = {path.name for path in Path(uploads[0]["folder_path"]).iterdir()}
+    assert {"README.md", "model.safetensors", "modeling_multimodal.py", "processor_config.json"} <= names
+    assert "made with hf_multimodal" in (tmp_path / "my-model" / "README.md").read_text()
