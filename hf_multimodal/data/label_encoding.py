@@ -6,7 +6,7 @@ import difflib
 import math
 import numbers
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -107,6 +107,39 @@ def _encode_multi(labels: LabelNames, value: Any) -> list[float]:  # noqa: ANN40
     return [1.0 if index in indices else 0.0 for index in range(len(labels.names))]
 
 
+def _encode_scored(labels: LabelNames, value: Any) -> list[float]:  # noqa: ANN401 (any cell)
+    """Score per known answer; answers that the set does not hold count for nothing, as nobody could give them."""
+    scores = dict(scored_answers(value))
+    return [scores.get(name, 0.0) for name in labels.names]
+
+
+def scored_answers(value: Any) -> list[tuple[str, float]]:  # noqa: ANN401 (any cell)
+    """Reads the answers of one row with their scores between 0 and 1.
+
+    Args:
+        value: A list of the annotators' answers, of which an answer given n times scores min(n / 3, 1) (VQA, Antol et
+            al. 2015), or a list of `{"answer": …, "score": …}`.
+
+    Raises:
+        LabelError: if the value is something else, or a score is not between 0 and 1.
+    """
+    if value is None or isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise LabelError(
+            f"{value!r} is of type {type(value).__name__}, but scored_answers needs a list: the annotators' answers, "
+            "or {'answer': …, 'score': …} for each. Use problem_type single_label_classification for one right answer."
+        )
+    if all(isinstance(item, str) for item in value):
+        return [(answer, min(count / 3, 1.0)) for answer, count in Counter(value).items()]
+    return [_scored_answer(item) for item in value]
+
+
+def _scored_answer(item: Any) -> tuple[str, float]:  # noqa: ANN401 (an item of any cell)
+    answer, score = (item.get("answer"), item.get("score")) if isinstance(item, Mapping) else (None, None)
+    if isinstance(answer, str) and isinstance(score, numbers.Real) and 0 <= float(score) <= 1:
+        return answer, float(score)
+    raise LabelError(f"{item!r} is not an answer with a score between 0 and 1. Correct it, or drop the row.")
+
+
 def _encode_regression(labels: LabelNames, value: Any) -> float | list[float]:  # noqa: ANN401 (any cell)
     if value is None:
         raise LabelError(
@@ -136,4 +169,5 @@ ENCODERS: dict[str, Callable[[LabelNames, Any], int | float | list[float]]] = {
     "single_label_classification": _encode_single,
     "multi_label_classification": _encode_multi,
     "regression": _encode_regression,
+    "scored_answers": _encode_scored,
 }

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Infers what the labels of a column are from its feature and its values."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import datasets
+
+from hf_multimodal.data.label_encoding import LabelError, scored_answers
 
 
 class InferredLabels(NamedTuple):
@@ -47,6 +50,8 @@ def infer_labels(
     if values is not None and not present:
         raise ValueError(f"Column {column!r} holds no label at all: map `label` to a filled column.")
     problem_type = problem_type or _infer_problem_type(feature, present, column)
+    if problem_type == "scored_answers":
+        return InferredLabels(problem_type, tuple(names or _answers(present, column)), ())
     if problem_type == "regression":
         return InferredLabels(problem_type, tuple(names or _target_names(present, column)), ())
     names = tuple(names or stored or _distinct(present, column))
@@ -80,6 +85,8 @@ def _infer_problem_type(feature: Any, present: list[Any], column: str) -> str:  
     kinds = {type(item) for item in _items(present)}
     if not kinds:
         raise ValueError(f"Column {column!r} holds only empty lists: map `label` to a filled column.")
+    if is_list and kinds == {dict}:
+        return "scored_answers"
     if kinds <= {float}:
         return "regression"
     if kinds <= {str, int, bool}:
@@ -108,6 +115,20 @@ def _distinct(present: list[Any], column: str) -> tuple[str, ...]:
             "integers, or set problem_type to regression."
         )
     return tuple(str(item) for item in sorted(set(items)))
+
+
+def _answers(present: list[Any], column: str) -> tuple[str, ...]:
+    """The answers with a score, those with the largest total first."""
+    totals: Counter[str] = Counter()
+    for value in present:
+        try:
+            totals.update(dict(scored_answers(value)))
+        except LabelError as error:
+            raise LabelError(f"Column {column!r}: {error}") from None
+    answers = [answer for answer, total in totals.most_common() if total > 0]
+    if len(answers) < 2:
+        raise ValueError(f"Column {column!r} holds {len(answers)} answers: there is nothing to learn from it.")
+    return tuple(answers)
 
 
 def _target_names(present: list[Any], column: str) -> tuple[str, ...]:

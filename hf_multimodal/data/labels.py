@@ -21,7 +21,8 @@ class LabelSchema:
     """The labels of a dataset.
 
     Args:
-        problem_type: `single_label_classification`, `multi_label_classification` or `regression`, as in transformers.
+        problem_type: `single_label_classification`, `multi_label_classification` or `regression`, as in transformers,
+            or `scored_answers`.
         names: The label names in index order; for regression, the names of the targets.
         stored_names: What the integers of a `ClassLabel` column stand for. They may be ordered otherwise than `names`,
             as when a saved model's names are applied to another dataset.
@@ -83,7 +84,8 @@ class LabelSchema:
         """Infers the schema from a label column.
 
         Strings, integers, bools and `ClassLabel` mean a single label, lists of these mean several labels, floats mean
-        regression, and lists of floats mean regression with several targets. The names are those of the `ClassLabel`,
+        regression, lists of floats mean regression with several targets, and lists of `{"answer", "score"}` mean scored
+        answers. The names are those of the `ClassLabel`,
         else the distinct values in order.
 
         Args:

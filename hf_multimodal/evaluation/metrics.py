@@ -47,6 +47,18 @@ class F1(_ScikitLearnMetric):
         return {"f1": float(sk.f1_score(references, predictions, average=average, zero_division=0))}
 
 
+class ScoredAnswerAccuracy(_ScikitLearnMetric):
+    """Mean score of the answers given, where an answer may be right to a degree (VQA, Antol et al. 2015)."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        features: Any = {"predictions": datasets.Value("int64")}
+        features["references"] = datasets.Sequence(datasets.Value("float64"))
+        return evaluate.MetricInfo(description=self.__doc__, citation=_CITATION, features=datasets.Features(features))
+
+    def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
+        return {"accuracy": float(np.mean([scores[i] for i, scores in zip(predictions, references, strict=True)]))}
+
+
 class MeanSquaredError(_ScikitLearnMetric):
     """Mean squared difference, averaged over the targets."""
 
@@ -59,11 +71,13 @@ class MeanSquaredError(_ScikitLearnMetric):
 def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray:
     """Decides: the best label (rows,), every label above probability one half (rows, labels), or the values themselves.
 
+    The best label is taken both for a single label and for scored answers.
+
     Args:
         logits: (rows, labels).
         problem_type: As in the model's configuration.
     """
-    if problem_type == "single_label_classification":
+    if problem_type in ("single_label_classification", "scored_answers"):
         return logits.argmax(-1)
     if problem_type == "multi_label_classification":
         return (logits > 0).astype(np.int64)  # sigmoid(0) = one half
@@ -79,6 +93,8 @@ def build_compute_metrics(problem_type: str) -> Callable[[Any], dict[str, float]
         references = np.asarray(eval_prediction.label_ids)
         if problem_type == "regression":
             modules: list[evaluate.Metric] = [MeanSquaredError(multi_label=predictions.ndim == 2)]
+        elif problem_type == "scored_answers":
+            modules = [ScoredAnswerAccuracy()]
         else:
             references = references.astype(np.int64)
             modules = [Accuracy(multi_label=several), F1(multi_label=several)]
@@ -90,4 +106,11 @@ def build_compute_metrics(problem_type: str) -> Callable[[Any], dict[str, float]
     return compute
 
 
-__all__ = ["F1", "Accuracy", "MeanSquaredError", "build_compute_metrics", "predictions_from_logits"]
+__all__ = [
+    "F1",
+    "Accuracy",
+    "MeanSquaredError",
+    "ScoredAnswerAccuracy",
+    "build_compute_metrics",
+    "predictions_from_logits",
+]

@@ -20,7 +20,7 @@ def scores_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray:
     logits = np.asarray(logits, dtype=np.float64)
     if problem_type == "regression":
         return logits
-    if problem_type == "multi_label_classification":
+    if problem_type in ("multi_label_classification", "scored_answers"):
         return 1 / (1 + np.exp(-logits))
     shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
@@ -53,7 +53,7 @@ def write_predictions(
     columns: dict[str, Sequence] = {"row_id": [str(x) for x in row_ids]}
     columns["prediction"] = _named(predictions_from_logits(np.asarray(logits), problem_type), names, problem_type)
     if references is not None:
-        columns["reference"] = _named(np.asarray(references), names, problem_type)
+        columns["reference"] = _named(np.asarray(references), names, problem_type, is_reference=True)
     columns["scores"] = scores.tolist()
     table = pa.table(columns).replace_schema_metadata({"labels": "\n".join(names), "problem_type": problem_type})
     partial, target = folder / f"{PREDICTIONS}.partial", folder / PREDICTIONS
@@ -62,8 +62,10 @@ def write_predictions(
     return target
 
 
-def _named(values: np.ndarray, names: Sequence[str], problem_type: str) -> list:
-    if problem_type == "single_label_classification":
+def _named(values: np.ndarray, names: Sequence[str], problem_type: str, is_reference: bool = False) -> list:
+    if problem_type == "scored_answers" and is_reference:
+        return [{"answer": [names[int(i)] for i in np.flatnonzero(x)], "score": x[x > 0].tolist()} for x in values]
+    if problem_type in ("single_label_classification", "scored_answers"):
         return [names[i] for i in values]
     if problem_type == "multi_label_classification":
         return [[name for name, on in zip(names, row, strict=True) if on] for row in values]

@@ -13,7 +13,8 @@ from transformers.configuration_utils import SubConfigSpec
 TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config"}
 MODALITIES = tuple(TOWER_CONFIG_FIELDS)
 FUSIONS = ("cross_attention", "concat")
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+# The first three are transformers' own; the last is question answering with several answers, each right to a degree.
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
 
 
 def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
@@ -54,6 +55,7 @@ class MultimodalConfig(PreTrainedConfig):
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
+        problem_type: One of `PROBLEM_TYPES`; None infers it from the labels, as in transformers.
         initializer_range: Standard deviation of the fusion's and heads' initial weights at a fan-in of 768; scaled by
             sqrt(768 / fan-in). The default is 1 / sqrt(fan-in) (LeCun et al. 1998), which keeps the signal's size.
 
@@ -84,6 +86,7 @@ class MultimodalConfig(PreTrainedConfig):
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.036
+    problem_type: str | None = None  # type: ignore[assignment]  # one more than upstream's
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401 (with return_unused_kwargs a pair)

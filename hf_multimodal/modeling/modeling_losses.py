@@ -31,6 +31,8 @@ def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type
         ValueError: if the labels' type or shape does not fit the problem type.
     """
     logits = logits.float()
+    if problem_type == "scored_answers":
+        raise ValueError("problem_type='scored_answers' is for MultimodalForQuestionAnswering: build that class.")
     if problem_type == "single_label_classification":
         if labels.is_floating_point() or labels.ndim != 1:
             raise ValueError(

@@ -89,7 +89,8 @@ class MultimodalClassificationPipeline(Pipeline):
         problem_type = config.problem_type or ("regression" if len(names) == 1 else None)
         if problem_type == "regression":
             return [{"label": name, "value": value} for name, value in zip(names, logits.tolist(), strict=True)]
-        scores = logits.sigmoid() if problem_type == "multi_label_classification" else logits.softmax(-1)
+        is_independent = problem_type in ("multi_label_classification", "scored_answers")
+        scores = logits.sigmoid() if is_independent else logits.softmax(-1)
         ranked = sorted(zip(names, scores.tolist(), strict=True), key=lambda pair: -pair[1])
         return [{"label": name, "score": score} for name, score in ranked[:top_k]]
 

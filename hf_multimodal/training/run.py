@@ -117,16 +117,28 @@ def _training_arguments(
     return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
 
 
-def build(
-    config: RunConfig, train: datasets.Dataset
-) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
-    """Builds model, processor and label schema of a run."""
+def _label_schema(config: RunConfig, train: datasets.Dataset) -> LabelSchema:
+    """The labels of the training rows; several answers to a question are scored ones, as in VQA."""
     schema = LabelSchema.from_dataset(train, problem_type=config.data.problem_type)
-    towers = _towers_with_tokenizer(config, train)
+    if config.task == "question_answering" and schema.problem_type == "multi_label_classification":
+        schema = LabelSchema.from_dataset(train, problem_type="scored_answers")
+    if schema.problem_type == "scored_answers" and config.data.num_answers is not None:
+        schema = LabelSchema(schema.problem_type, schema.names[: config.data.num_answers])
     if config.task == "question_answering" and schema.problem_type == "regression":
         raise ValueError(
             "question_answering needs answers, but the label column holds numbers: use task: classification."
         )
+    if config.task != "question_answering" and schema.problem_type == "scored_answers":
+        raise ValueError("The label column holds scored answers: use task: question_answering.")
+    return schema
+
+
+def build(
+    config: RunConfig, train: datasets.Dataset
+) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
+    """Builds model, processor and label schema of a run."""
+    schema = _label_schema(config, train)
+    towers = _towers_with_tokenizer(config, train)
     processor = MultimodalProcessor.from_towers_pretrained(**towers)
     if config.data.max_length is not None and "text" in processor.modalities:
         processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere

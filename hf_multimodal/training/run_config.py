@@ -41,6 +41,7 @@ class DataConfig:
         options: Arguments for loading (for `scenes`: `num_rows`, `seed`, `image_size`).
         limit: Role -> use only that many rows, the first ones after a shuffle by the run's seed.
         problem_type: Overrides what the label column's type says.
+        num_answers: Size of the answer set of a question with scored answers: the ones that score most. None keeps all.
         max_length: Longest text in tokens.
         check_rows: Whether to open every image and read every text once before training, so that a bad row is found
             before anything is written.
@@ -53,6 +54,7 @@ class DataConfig:
     options: dict[str, Any] = field(default_factory=dict)
     limit: dict[str, int] = field(default_factory=dict)
     problem_type: str | None = None
+    num_answers: int | None = None
     max_length: int | None = None
     check_rows: bool = True
 

@@ -71,7 +71,8 @@ class MultimodalTrainer(Trainer):
         processing_class.check_model(config)
         if data_collator is None or compute_metrics is None:
             schema = LabelSchema.from_config(config)
-            self.data_collator = data_collator or MultimodalCollator(processing_class, schema)
+            collator: Any = data_collator or MultimodalCollator(processing_class, schema)
+            self.data_collator = collator
             self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
@@ -129,7 +130,7 @@ class MultimodalTrainer(Trainer):
         model: Any = self.accelerator.unwrap_model(self.model)
         header = {"language": language, "license": license, "tags": tags, "base_model": finetuned_from}
         header["datasets"] = dataset_tags
-        sizes = {"train": self.train_dataset, "validation": self.eval_dataset}
+        sizes: dict[str, Any] = {"train": self.train_dataset, "validation": self.eval_dataset}
         measured = self._validation_metrics()
         facts = CardFacts(
             architecture=type(model).__name__,

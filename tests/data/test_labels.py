@@ -235,3 +235,42 @@ def test_labels_of_a_model():
     assert LabelSchema.from_config(tiny_model(num_labels=1).config).problem_type == "regression"
     config = tiny_model(id2label={0: "no", 1: "yes"}).config
     assert LabelSchema.from_config(config) == LabelSchema("single_label_classification", ("no", "yes"))
+
+
+ANSWERS = [["red"] * 7 + ["blue"] * 2 + ["?"], ["yes"] * 10, None]
+
+
+def test_scored_answers_from_annotators():
+    schema = LabelSchema.from_dataset(datasets.Dataset.from_dict({"label": ANSWERS}), problem_type="scored_answers")
+    assert schema.names == ("red", "yes", "blue", "?")  # by total score
+    assert schema.encode(ANSWERS[0], row=0, column="answers") == pytest.approx([1.0, 0.0, 2 / 3, 1 / 3])
+    assert schema.encode(["never seen"], row=0, column="answers") == [0.0] * 4
+
+
+def test_scored_answers_as_given():
+    rows = [[{"answer": "red", "score": 1.0}, {"answer": "pink", "score": 0.3}], [{"answer": "no", "score": 0.6}]]
+    dataset = datasets.Dataset.from_dict({"label": rows})
+    schema = LabelSchema.from_dataset(dataset)
+    assert (schema.problem_type, schema.names) == ("scored_answers", ("red", "no", "pink"))
+    assert schema.encode(dataset[0]["label"], row=0, column="answers") == [1.0, 0.0, pytest.approx(0.3)]
+    check_labels(dataset, schema, column="label", source_column="answers")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("red", "'red' is of type str, but scored_answers needs a list"),
+        (None, "NoneType, but scored_answers needs a list"),
+        ([{"answer": "red", "score": 1.5}], "is not an answer with a score between 0 and 1"),
+        ([{"answer": "red"}], "is not an answer with a score between 0 and 1"),
+        ([3], "3 is not an answer with a score"),
+    ],
+)
+def test_scored_answers_it_refuses(value, message):
+    with pytest.raises(LabelError, match=f"Row 4, column 'answers': .*{message}"):
+        LabelSchema("scored_answers", ("red", "blue")).encode(value, row=4, column="answers")
+
+
+def test_one_answer_is_nothing_to_learn():
+    with pytest.raises(ValueError, match="holds 1 answers"):
+        LabelSchema.from_dataset(datasets.Dataset.from_dict({"label": [["red"]]}), problem_type="scored_answers")

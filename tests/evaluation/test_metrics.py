@@ -31,6 +31,12 @@ def test_regression():
     assert scores([[1.0], [3.0]], [2.0, 5.0], "regression") == {"mse": pytest.approx((1 + 4) / 2)}
 
 
+def test_scored_answers():
+    # the first row's best answer scores 2/3, the second's nothing
+    result = scores([[1, 5, 0], [9, 0, 0]], [[1.0, 2 / 3, 0.0], [0.0, 1.0, 0.3]], "scored_answers")
+    assert result == {"accuracy": pytest.approx((2 / 3 + 0) / 2)}
+
+
 def test_regression_with_several_targets():
     assert scores([[1.0, 0.0]], [[2.0, 0.0]], "regression") == {"mse": pytest.approx(0.5)}
 

@@ -34,3 +34,18 @@ def test_multi_label_and_regression(tmp_path):
     for kind, expected in kinds.items():
         file = write_predictions(tmp_path / kind, row_ids=[0], logits=logits, names=["a", "b"], problem_type=kind)
         assert pq.read_table(file)["prediction"].to_pylist() == expected
+
+
+def test_scored_answers(tmp_path):
+    file = write_predictions(
+        tmp_path,
+        row_ids=[0],
+        logits=np.array([[0.0, -1.0, 2.0]]),
+        names=["a", "b", "c"],
+        problem_type="scored_answers",
+        references=np.array([[0.5, 0.0, 1.0]]),
+    )
+    table = pq.read_table(file).to_pydict()
+    assert table["prediction"] == ["c"]
+    assert table["reference"] == [{"answer": ["a", "c"], "score": [0.5, 1.0]}]
+    assert table["scores"][0][0] == pytest.approx(0.5)

@@ -16,7 +16,7 @@ from hf_multimodal.modeling.configuration_multimodal import (
     check_known,
 )
 from hf_multimodal.modeling.modeling_fusion import FUSION_CLASSES
-from hf_multimodal.modeling.modeling_losses import classification_loss
+from hf_multimodal.modeling.modeling_losses import answer_loss, classification_loss
 from hf_multimodal.modeling.modeling_towers import TOWER_CLASSES
 from hf_multimodal.modeling.processing_multimodal import COMPONENTS
 from tests.tiny import IMAGE_TOWERS, TEXT_TOWERS
@@ -87,7 +87,12 @@ def test_every_fusion_has_its_class():
 @pytest.mark.parametrize("problem_type", PROBLEM_TYPES)
 def test_every_problem_type_has_its_loss(problem_type):
     labels = torch.zeros(2, dtype=torch.long) if problem_type.startswith("single") else torch.zeros(2, 3)
-    assert classification_loss(torch.zeros(2, 3), labels, problem_type).isfinite()
+    if problem_type == "scored_answers":
+        assert answer_loss(torch.zeros(2, 3), labels).isfinite()
+        with pytest.raises(ValueError, match="is for MultimodalForQuestionAnswering"):
+            classification_loss(torch.zeros(2, 3), labels, problem_type)
+    else:
+        assert classification_loss(torch.zeros(2, 3), labels, problem_type).isfinite()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -132,6 +133,34 @@ def test_the_longest_text_is_saved_with_the_processor(tmp_path):
     values["data"]["max_length"] = 4
     result = train(RunConfig.from_dict(values))
     assert AutoProcessor.from_pretrained(result.folder)(text="the star is red")["input_ids"][0].__len__() == 4
+
+
+def test_questions_with_ten_answers_each(tmp_path):
+    rows = [["red"] * 9 + ["pink"], ["blue"] * 5 + ["navy"] * 5, ["red"] * 2 + ["blue"] * 8, ["green"] * 10]
+    table = pa.table({"question": ["what colour?"] * 4, "answers": rows})
+    pq.write_table(table, tmp_path / "train.parquet")
+    pq.write_table(table, tmp_path / "test.parquet")
+    splits = {"train": "train", "test": "test"}
+    data = {"source": str(tmp_path), "columns": {"text": "question", "label": "answers"}, "splits": splits}
+    values = tiny_run(tmp_path / "run", task="question_answering", data={**data, "num_answers": 3})
+    values["towers"]["image"] = None
+    result = train(RunConfig.from_dict(values))
+    assert result.labels == ("blue", "red", "navy")  # of equal ones the first met
+    rows = RowSource.for_model(str(result.folder), source=None, split="test", columns=None)
+    assert evaluate_model(str(result.folder), rows)["accuracy"] == result.metrics["test"]["accuracy"]
+    answer = predict_row(str(result.folder), text="what colour?", image=None, top_k=3)
+    assert {entry["label"] for entry in answer} == {"red", "blue", "navy"}
+    with pytest.raises(ValueError, match="use task: question_answering"):
+        train(
+            RunConfig.from_dict(
+                {
+                    **values,
+                    "task": "classification",
+                    "output_dir": str(tmp_path / "x"),
+                    "data": {**values["data"], "problem_type": "scored_answers"},
+                }
+            )
+        )
 
 
 def test_regression_run(tmp_path):
