@@ -11,6 +11,7 @@ import datasets
 from accelerate import PartialState
 from huggingface_hub import HfApi
 from transformers import PreTrainedModel, set_seed
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
@@ -196,6 +197,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     )
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
+    (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
     metrics = {"training": trainer.training_facts(), **_evaluate(trainer, splits)}
     if state.is_main_process:
         _write_results(config, trainer, metrics, splits)

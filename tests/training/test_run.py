@@ -26,6 +26,8 @@ def finished(tmp_path_factory):
 def test_what_a_run_leaves_behind(finished):
     names = {path.name for path in finished.folder.iterdir()}
     assert {"model.safetensors", "config.json", "processor_config.json", "metrics.json", "run_config.yaml"} <= names
+    assert "README.md" in names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]  # nothing pickled
     assert json.loads((finished.folder / "metrics.json").read_text()) == finished.metrics
     assert {"loss", "accuracy", "f1"} <= set(finished.metrics["test"])
     assert finished.labels == ("false", "true")
