@@ -34,9 +34,9 @@ def test_step(bench):
     assert result["settings"] == {"towers": "small", "batch_size": 2, "steps": 2, "seed": 0}
     assert result["loss_gap"] < 1e-5  # the bare loop does the same arithmetic
     times = {name: values["median"] for name, values in result["milliseconds"].items()}
-    assert set(times) == {"bare", "bare_concat", "concat", "cross_attention", "fusion_alone"}
+    assert set(times) == {"bare", "bare_concat", "concat", "bare_cross_attention", "cross_attention"}
     assert min(times.values()) > 0
-    for name in ("concat", "cross_attention", "fusion_share"):
+    for name in ("concat", "cross_attention", "cost_of_cross_attention"):
         values = result["ratios"][name]
         assert 0 < values["low"] <= values["median"] <= values["high"]
     text = bench.report(result)
@@ -49,10 +49,11 @@ def test_what_it_refuses(bench, arguments):
     assert CliRunner().invoke(bench.app, arguments).exit_code == 2
 
 
-def test_bare_model_is_a_copy(bench):
+@pytest.mark.parametrize(("fusion", "rest"), [("concat", "concat"), ("cross_attention", "copy")])
+def test_bare_model_is_a_copy(bench, fusion, rest):
     """Each variant trains its own weights."""
-    ours = bench.build_model("tiny", "concat", torch.device("cpu"))
-    bare = bench.BareModel(ours, True, 32)
+    ours = bench.build_model("tiny", fusion, torch.device("cpu"))
+    bare = bench.BareModel(ours, rest, 32)
     assert not {id(p) for p in ours.parameters()} & {id(p) for p in bare.parameters()}
     absent_tokens = sum(tower.absent_token.numel() for tower in ours.model.towers.values())
     count = sum(p.numel() for p in bare.parameters())
