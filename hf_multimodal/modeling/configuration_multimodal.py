@@ -12,7 +12,7 @@ from transformers.configuration_utils import SubConfigSpec
 # Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
 TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config"}
 MODALITIES = tuple(TOWER_CONFIG_FIELDS)
-FUSIONS = ("cross_attention", "concat")
+FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
 
@@ -52,6 +52,7 @@ class MultimodalConfig(PreTrainedConfig):
         attention_probs_dropout_prob: Dropout on the fusion's attention weights.
         fusion_gates: Whether cross-attention starts closed behind a learned tanh gate (Flamingo, Alayrac et al. 2022),
             so that training starts from the towers' own features.
+        num_bottleneck_tokens: Shared tokens of the `bottleneck` fusion.
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
@@ -65,7 +66,13 @@ class MultimodalConfig(PreTrainedConfig):
     """
 
     model_type = "hf_multimodal"
-    keys_to_ignore_at_inference = ["modality_embeds", "hidden_states", "attentions", "cross_attentions"]
+    keys_to_ignore_at_inference = [
+        "modality_embeds",
+        "modality_weights",
+        "hidden_states",
+        "attentions",
+        "cross_attentions",
+    ]
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
@@ -82,6 +89,7 @@ class MultimodalConfig(PreTrainedConfig):
     hidden_dropout_prob: int | float = 0.1
     attention_probs_dropout_prob: int | float = 0.0
     fusion_gates: bool = False
+    num_bottleneck_tokens: int = 4
     classifier_dropout: int | float | None = None
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
@@ -105,6 +113,8 @@ class MultimodalConfig(PreTrainedConfig):
                 "choose a multiple, for instance "
                 f"hidden_size={max(1, self.hidden_size // self.num_attention_heads) * self.num_attention_heads}."
             )
+        if self.num_bottleneck_tokens < 1:
+            raise ValueError(f"num_bottleneck_tokens={self.num_bottleneck_tokens}: the fusion needs at least one.")
 
     def validate_task(self) -> None:
         """Checks the problem type's name."""

@@ -14,7 +14,7 @@ from transformers import initialization as init
 
 from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
 from .configuration_towers import TowerLike, parse_towers, tower_config
-from .modeling_fusion import ResidualGate
+from .modeling_fusion import FUSION_LAYERS
 from .modeling_pretrained_towers import load_backbone
 from .modeling_timm import TimmBackbone
 from .modeling_towers import Tower
@@ -39,8 +39,8 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
 
     def __init__(self, config: MultimodalConfig) -> None:
         super().__init__(config)
-        if config.fusion != "cross_attention":  # accelerate refuses names of classes that are not in the model
-            self._no_split_modules = []
+        layer = FUSION_LAYERS.get(config.fusion)  # accelerate refuses names of classes that are not in the model
+        self._no_split_modules = [] if layer is None else [layer.__name__]
         if "text" not in config.modalities:
             self.main_input_name = "pixel_values"
 
@@ -51,10 +51,8 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
             # scaled by the fan-in, narrow fusions start with as strong a signal as wide ones
             std = self.config.initializer_range * math.sqrt(768 / module.in_features)
             init.normal_(module.weight, mean=0.0, std=std)
-        elif isinstance(module, Tower):
-            init.normal_(module.absent_token, mean=0.0, std=self.config.initializer_range)
-        elif isinstance(module, ResidualGate):
-            init.zeros_(module.alpha)
+        elif (own := getattr(module, "init_own_parameters", None)) is not None:
+            own(self.config.initializer_range)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Switches checkpointing in the fusion and in every backbone that can do it; timm has a switch of its own."""

@@ -1,134 +1,34 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Fusion strategies: the towers' tokens in, fused tokens and one pooled vector out.
+"""Fusion strategies over tokens, and the table of all fusions: the towers' tokens in, fused ones and one vector out.
 
-Shapes: B rows, M modalities, L tokens of one modality, L_all tokens of all, H width.
+Shapes: B rows, M modalities, L tokens of one modality, L_all tokens of all, N shared tokens, H width.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
-from transformers.activations import ACT2FN
+from transformers import initialization as init
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from .modeling_attention import FusionAttention, GatedMLP, ResidualGate, masked_mean
 from .modeling_outputs import FusionOutput, TowerOutput
+from .modeling_pooled_fusion import (
+    ConcatFusion,
+    DecisionFusion,
+    JointPooler,
+    MeanFusion,
+    WeightedFusion,
+    presence,
+)
 
 
-def masked_mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over the real tokens of each row: (B, L, H), (B, L) bool -> (B, H)."""
-    weights = mask.unsqueeze(-1).to(tokens.dtype)
-    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
-
-
-def eager_attention(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    **kwargs: object,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scaled dot-product attention written out, with its weights (the interface's eager function).
-
-    Args:
-        module: The attention module (for its training mode).
-        query: (B, heads, L, head width).
-        key: (B, heads, L_context, head width).
-        value: (B, heads, L_context, head width).
-        attention_mask: Added to the scores, (B, 1, L, L_context).
-        scaling: Factor on the scores.
-        dropout: Dropout probability on the weights.
-        **kwargs: What other attention functions of the interface take.
-
-    Returns:
-        The (B, L, heads, head width) output and the (B, heads, L, L_context) weights.
-    """
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
-    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
-
-
-class FusionAttention(nn.Module):
-    """Multi-head attention through transformers' attention interface, over itself or over a context.
-
-    Args:
-        config: Read at call time for `_attn_implementation` only, as in every transformers attention.
-        hidden_size: H.
-        num_heads: Number of heads.
-        dropout: Dropout probability on the weights.
-    """
-
-    def __init__(self, config: PreTrainedConfig, hidden_size: int, num_heads: int, dropout: float) -> None:
-        super().__init__()
-        self.config = config
-        self.head_dim = hidden_size // num_heads
-        self.scaling = self.head_dim**-0.5
-        self.dropout = dropout
-        self.is_causal = False
-        # separate projections, so that LoRA can take each by name
-        self.q_proj = nn.Linear(hidden_size, hidden_size)
-        self.k_proj = nn.Linear(hidden_size, hidden_size)
-        self.v_proj = nn.Linear(hidden_size, hidden_size)
-        self.o_proj = nn.Linear(hidden_size, hidden_size)
-
-    def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.view(*x.shape[:2], -1, self.head_dim).transpose(1, 2)  # (B, L, H) -> (B, heads, L, head width)
-
-    def forward(
-        self, hidden_states: torch.Tensor, context: torch.Tensor, attention_mask: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Attends from (B, L, H) to a context (B, L_context, H); returns (B, L, H) and the weights if eager."""
-        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention)
-        output, weights = attend(
-            self,
-            self._heads(self.q_proj(hidden_states)),
-            self._heads(self.k_proj(context)),
-            self._heads(self.v_proj(context)),
-            attention_mask,
-            dropout=self.dropout if self.training else 0.0,
-            scaling=self.scaling,
-        )
-        return self.o_proj(output.reshape(hidden_states.shape).contiguous()), weights
-
-
-class ResidualGate(nn.Module):
-    """A residual branch scaled by tanh of a learned number that starts at zero (Flamingo, Alayrac et al. 2022)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alpha = nn.Parameter(torch.zeros(1))  # shape (1,): FSDP2 refuses scalars
-
-    def forward(self, branch: torch.Tensor) -> torch.Tensor:
-        """Scales a branch of any shape."""
-        return self.alpha.tanh() * branch
-
-
-class GatedMLP(nn.Module):
-    """Feed-forward layer with a gate, W3 (act(W1 x) * W2 x) (GLU variants, Shazeer 2020).
-
-    The product compares what two modalities put into x (is the colour named the colour seen?), which a plain
-    feed-forward layer learns an order of magnitude more slowly.
-    """
-
-    def __init__(self, in_features: int, intermediate_size: int, out_features: int, activation: str) -> None:
-        super().__init__()
-        self.gate_proj = nn.Linear(in_features, intermediate_size)
-        self.up_proj = nn.Linear(in_features, intermediate_size)
-        self.down_proj = nn.Linear(intermediate_size, out_features)
-        self.activation = ACT2FN[activation]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Maps (..., in_features) to (..., out_features)."""
-        return self.down_proj(self.activation(self.gate_proj(x)) * self.up_proj(x))
+class FusionLayer(GradientCheckpointingLayer):
+    """One layer of a fusion over tokens; its (first) output is all modalities' tokens side by side, (B, L_all, H)."""
 
 
 class ModalityBlock(nn.Module):
@@ -169,7 +69,52 @@ class ModalityBlock(nn.Module):
         return hidden_states + self.dropout(self.mlp(self.mlp_norm(hidden_states)))
 
 
-class CrossAttentionLayer(GradientCheckpointingLayer):
+class TokenFusion(nn.Module):
+    """A fusion that lets the modalities' tokens meet; subclasses say how."""
+
+    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str], layer_class: type[FusionLayer]) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList([layer_class(config, modalities) for _ in range(config.num_hidden_layers)])
+        self.norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) for m in modalities})
+        self.pooler = JointPooler(config, modalities)
+
+    def attention_mask(
+        self, query: torch.Tensor, context: torch.Tensor | None, mask: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Makes the mask for attention from (B, L, H) over (B, L_context, H), of which (B, L_context) are real."""
+        if context is None:
+            return None
+        made: Any = create_bidirectional_mask(
+            config=self.config, inputs_embeds=query, attention_mask=mask, encoder_hidden_states=context
+        )
+        return made  # a tensor, or flex attention's own kind of mask
+
+    def fuse(
+        self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
+    ) -> torch.Tensor:
+        """Lets the tokens meet.
+
+        Args:
+            tokens: (B, L, H) per modality.
+            masks: (B, L) bool per modality.
+            present: (B, M) bool.
+
+        Returns:
+            (B, L_all, H).
+        """
+        raise NotImplementedError
+
+    def forward(self, towers: Mapping[str, TowerOutput]) -> FusionOutput:
+        """Fuses the towers' tokens."""
+        tokens, masks = [x.tokens for x in towers.values()], [x.mask for x in towers.values()]
+        parts = self.fuse(tokens, masks, presence(towers)).split([x.shape[1] for x in tokens], dim=1)
+        fused = {m: self.norms[m](x) for m, x in zip(towers, parts, strict=True)}
+        embeds = torch.stack([masked_mean(fused[m], towers[m].mask) for m in towers], dim=1)
+        return FusionOutput(tokens=fused, modality_embeds=embeds, pooled=self.pooler(embeds))
+
+
+class CrossAttentionLayer(FusionLayer):
     """One layer over all modalities at once: Y_i = g(Z_i, {Z_j, j != i})."""
 
     def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
@@ -197,77 +142,128 @@ def _others(parts: Sequence[torch.Tensor], index: int) -> torch.Tensor | None:
     return torch.cat(rest, dim=1) if rest else None
 
 
-class JointPooler(nn.Module):
-    """One vector per row from one vector per modality: (B, M, H) -> (B, H).
+class CrossAttentionFusion(TokenFusion):
+    """Every modality's tokens attend to all the others', layer by layer."""
 
-    The gated layer lets it answer to what the modalities say together, not only to the sum of what each says.
+    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
+        super().__init__(config, modalities, CrossAttentionLayer)
+
+    def fuse(
+        self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
+    ) -> torch.Tensor:
+        """Fuses the tokens; what is absent is attended to by its absent token."""
+        indices = range(len(tokens))
+        self_masks = [self.attention_mask(tokens[i], tokens[i], masks[i]) for i in indices]
+        cross_masks = [self.attention_mask(tokens[i], _others(tokens, i), _others(masks, i)) for i in indices]
+        lengths = [x.shape[1] for x in tokens]
+        hidden_states = torch.cat(list(tokens), dim=1)  # (B, L_all, H)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, lengths, self_masks, cross_masks)
+        return hidden_states
+
+
+class MergedAttentionLayer(FusionLayer):
+    """One self-attention over the tokens of all modalities, then a feed-forward layer."""
+
+    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
+        super().__init__()
+        self.block = ModalityBlock(config, has_context=False)
+
+    def forward(self, hidden_states: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        """Updates the tokens of all modalities, (B, L_all, H)."""
+        return self.block(hidden_states, None, attention_mask, None)
+
+
+class MergedAttentionFusion(TokenFusion):
+    """All tokens in one sequence, marked by modality, through one self-attention (as in ViLT, Kim et al. 2021)."""
+
+    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
+        super().__init__(config, modalities, MergedAttentionLayer)
+        self.modality_embedding = nn.Embedding(len(modalities), config.hidden_size)
+
+    def fuse(
+        self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
+    ) -> torch.Tensor:
+        """Fuses the tokens."""
+        marks = self.modality_embedding.weight
+        hidden_states = torch.cat([x + marks[i] for i, x in enumerate(tokens)], dim=1)
+        mask = self.attention_mask(hidden_states, hidden_states, torch.cat(list(masks), dim=1))
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, mask)
+        return hidden_states
+
+
+class BottleneckLayer(FusionLayer):
+    """Every modality attends to itself and to shared tokens; each leaves its mark on these, and the marks are averaged.
+
+    Modalities that are absent leave none.
     """
 
     def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
         super().__init__()
-        size = config.hidden_size
-        self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
-        self.mlp = GatedMLP(len(modalities) * size, config.intermediate_size, size, config.hidden_act)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.blocks = nn.ModuleDict({m: ModalityBlock(config, has_context=False) for m in modalities})
 
-    def forward(self, modality_embeds: torch.Tensor) -> torch.Tensor:
-        """Joins the modalities' vectors side by side and projects them."""
-        return self.dropout(self.mlp(self.norm(modality_embeds).flatten(1)))
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        shared: torch.Tensor,
+        lengths: Sequence[int],
+        masks: Sequence[torch.Tensor | None],
+        present: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Updates the tokens of all modalities, (B, L_all, H), and the shared ones, (B, N, H)."""
+        parts = hidden_states.split(list(lengths), dim=1)
+        updated, marks = [], []
+        for part, length, block, mask in zip(parts, lengths, self.blocks.values(), masks, strict=True):
+            both = block(torch.cat([part, shared], dim=1), None, mask, None)
+            updated.append(both[:, :length])
+            marks.append(both[:, length:].flatten(1))
+        return torch.cat(updated, dim=1), masked_mean(torch.stack(marks, dim=1), present).view_as(shared)
 
 
-class CrossAttentionFusion(nn.Module):
-    """Every modality's tokens attend to all the others', layer by layer."""
+class BottleneckFusion(TokenFusion):
+    """A few shared tokens carry all exchange between the modalities (MBT, Nagrani et al. 2021)."""
 
     def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
-        super().__init__()
-        self.config = config
-        self.layers = nn.ModuleList([CrossAttentionLayer(config, modalities) for _ in range(config.num_hidden_layers)])
-        self.norms = nn.ModuleDict({m: nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) for m in modalities})
-        self.pooler = JointPooler(config, modalities)
+        super().__init__(config, modalities, BottleneckLayer)
+        self.shared_tokens = nn.Parameter(torch.zeros(1, config.num_bottleneck_tokens, config.hidden_size))
 
-    def _masks(self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> tuple[list, list]:
-        """Attention masks for the whole forward pass: each modality over itself, and over all the others."""
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the shared tokens."""
+        init.normal_(self.shared_tokens, mean=0.0, std=std)
 
-        def mask_over(query: torch.Tensor, context: torch.Tensor | None, mask: torch.Tensor | None) -> object:
-            if context is None:
-                return None
-            return create_bidirectional_mask(
-                config=self.config, inputs_embeds=query, attention_mask=mask, encoder_hidden_states=context
-            )
-
-        indices = range(len(tokens))
-        self_masks = [mask_over(tokens[i], tokens[i], masks[i]) for i in indices]
-        return self_masks, [mask_over(tokens[i], _others(tokens, i), _others(masks, i)) for i in indices]
-
-    def forward(self, towers: Mapping[str, TowerOutput]) -> FusionOutput:
-        """Fuses the towers' tokens."""
-        tokens = [tower.tokens for tower in towers.values()]
-        masks = [tower.mask for tower in towers.values()]
+    def fuse(
+        self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
+    ) -> torch.Tensor:
+        """Fuses the tokens."""
+        shared = self.shared_tokens.expand(tokens[0].shape[0], -1, -1)
+        everything = torch.ones(shared.shape[:2], dtype=torch.bool, device=shared.device)
+        attention_masks = []
+        for part, mask in zip(tokens, masks, strict=True):
+            both = torch.cat([part, shared], dim=1)
+            attention_masks.append(self.attention_mask(both, both, torch.cat([mask, everything], dim=1)))
         lengths = [x.shape[1] for x in tokens]
-        self_masks, cross_masks = self._masks(tokens, masks)
-        hidden_states = torch.cat(tokens, dim=1)  # (B, L_all, H)
+        hidden_states = torch.cat(list(tokens), dim=1)
         for layer in self.layers:
-            hidden_states = layer(hidden_states, lengths, self_masks, cross_masks)
-        fused = {m: self.norms[m](x) for m, x in zip(towers, hidden_states.split(lengths, dim=1), strict=True)}
-        embeds = torch.stack([masked_mean(fused[m], towers[m].mask) for m in towers], dim=1)
-        return FusionOutput(tokens=fused, modality_embeds=embeds, pooled=self.pooler(embeds))
-
-
-class ConcatFusion(nn.Module):
-    """Late fusion baseline: each modality's mean token, side by side, through one hidden layer."""
-
-    def __init__(self, config: PreTrainedConfig, modalities: Sequence[str]) -> None:
-        super().__init__()
-        self.pooler = JointPooler(config, modalities)
-
-    def forward(self, towers: Mapping[str, TowerOutput]) -> FusionOutput:
-        """Fuses the towers' mean tokens; the tokens themselves pass through."""
-        embeds = torch.stack([masked_mean(tower.tokens, tower.mask) for tower in towers.values()], dim=1)
-        tokens = {m: tower.tokens for m, tower in towers.items()}
-        return FusionOutput(tokens=tokens, modality_embeds=embeds, pooled=self.pooler(embeds))
+            hidden_states, shared = layer(hidden_states, shared, lengths, attention_masks, present)
+        return hidden_states
 
 
 # keys: configuration_multimodal.FUSIONS
-FUSION_CLASSES: dict[str, type[nn.Module]] = {"cross_attention": CrossAttentionFusion, "concat": ConcatFusion}
+FUSION_CLASSES: dict[str, type[nn.Module]] = {
+    "cross_attention": CrossAttentionFusion,
+    "merged_attention": MergedAttentionFusion,
+    "bottleneck": BottleneckFusion,
+    "concat": ConcatFusion,
+    "mean": MeanFusion,
+    "weighted": WeightedFusion,
+    "decision": DecisionFusion,
+}
+# The layers that must not be split over devices, of the fusions that have any.
+FUSION_LAYERS = {
+    "cross_attention": CrossAttentionLayer,
+    "merged_attention": MergedAttentionLayer,
+    "bottleneck": BottleneckLayer,
+}
 
-__all__ = ["FUSION_CLASSES", "CrossAttentionLayer", "FusionAttention", "ResidualGate"]
+__all__ = ["FUSION_CLASSES", "FUSION_LAYERS", "FusionAttention", "FusionLayer"]

@@ -37,4 +37,21 @@ class AnswerHead(nn.Module):
         return self.layers(pooled)
 
 
-__all__ = ["AnswerHead", "ClassificationHead"]
+class DecisionHead(nn.Module):
+    """A head per modality, whose decisions are added with the fusion's weights.
+
+    Args:
+        heads: Modality -> head from (B, H) to (B, C).
+    """
+
+    def __init__(self, heads: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict(heads)
+
+    def forward(self, modality_embeds: torch.Tensor, modality_weights: torch.Tensor) -> torch.Tensor:
+        """Scores from each modality's vector (B, M, H) and weight (B, M)."""
+        logits = torch.stack([head(modality_embeds[:, i]) for i, head in enumerate(self.heads.values())], dim=1)
+        return (modality_weights.unsqueeze(-1) * logits).sum(1)
+
+
+__all__ = ["AnswerHead", "ClassificationHead", "DecisionHead"]

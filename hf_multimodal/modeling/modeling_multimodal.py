@@ -11,8 +11,8 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
 from .modeling_base import MultimodalPreTrainedModel
-from .modeling_fusion import FUSION_CLASSES, CrossAttentionLayer, FusionAttention
-from .modeling_heads import AnswerHead, ClassificationHead
+from .modeling_fusion import FUSION_CLASSES, FusionAttention, FusionLayer
+from .modeling_heads import AnswerHead, ClassificationHead, DecisionHead
 from .modeling_losses import answer_loss, classification_loss, infer_problem_type
 from .modeling_outputs import MultimodalClassifierOutput, MultimodalModelOutput, TowerOutput
 from .modeling_towers import TOWER_CLASSES, build_backbone
@@ -22,7 +22,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
     """Towers and fusion, without a head."""
 
     _can_record_outputs = {
-        "hidden_states": CrossAttentionLayer,
+        "hidden_states": FusionLayer,
         "attentions": OutputRecorder(FusionAttention, index=1, layer_name="self_attention"),
         "cross_attentions": OutputRecorder(FusionAttention, index=1, layer_name="cross_attention"),
     }
@@ -118,6 +118,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
             last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
             pooler_output=fused.pooled,
             modality_embeds=fused.modality_embeds,
+            modality_weights=fused.modality_weights,
             token_mask=torch.cat([tower.mask for tower in towers.values()], dim=1).long(),
         )
 
@@ -130,7 +131,11 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
         self.num_labels = cast(int, config.num_labels)  # None only without id2label, which has a default
         self.model = MultimodalModel(config)
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-        self.head = self.build_head(config, float(dropout))
+        if config.fusion == "decision":
+            heads = {modality: self.build_head(config, float(dropout)) for modality in config.modalities}
+            self.head: nn.Module = DecisionHead(heads)
+        else:
+            self.head = self.build_head(config, float(dropout))
         self.post_init()
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
@@ -182,11 +187,15 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
             modality_mask=modality_mask,
             **kwargs,
         )
-        logits = self.head(outputs.pooler_output)
+        if self.config.fusion == "decision":
+            logits = self.head(outputs.modality_embeds, outputs.modality_weights)
+        else:
+            logits = self.head(outputs.pooler_output)
         return MultimodalClassifierOutput(
             loss=None if labels is None else self.compute_loss(logits, labels),
             logits=logits,
             modality_embeds=outputs.modality_embeds,
+            modality_weights=outputs.modality_weights,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             cross_attentions=outputs.cross_attentions,

@@ -16,11 +16,13 @@ class TowerOutput(ModelOutput):
         tokens: (B, L, H) token features. Where the modality is absent, the first token is the learned absent-modality
             token and the rest are zero.
         mask: (B, L) bool, True = real token. At least one token per row is real.
+        present: (B,) bool, True = the row has this modality; None = every row has.
     """
 
     # always there; ModelOutput wants a default of None
     tokens: torch.Tensor = None  # type: ignore[assignment]
     mask: torch.Tensor = None  # type: ignore[assignment]
+    present: torch.Tensor | None = None
 
 
 @dataclass
@@ -31,11 +33,13 @@ class FusionOutput(ModelOutput):
         tokens: modality -> (B, L, H) fused tokens.
         modality_embeds: (B, M, H) one fused vector per modality, in the configuration's order.
         pooled: (B, H) one vector per row.
+        modality_weights: (B, M) weights of the modalities, zero where absent; None if the fusion gives none.
     """
 
     tokens: dict[str, torch.Tensor] = None  # type: ignore[assignment]
     modality_embeds: torch.Tensor = None  # type: ignore[assignment]
     pooled: torch.Tensor = None  # type: ignore[assignment]
+    modality_weights: torch.Tensor | None = None
 
 
 @dataclass
@@ -46,6 +50,7 @@ class MultimodalModelOutput(ModelOutput):
         last_hidden_state: (B, L, H) fused tokens, the modalities one after another in the configuration's order.
         pooler_output: (B, H) one vector per row.
         modality_embeds: (B, M, H) one fused vector per modality.
+        modality_weights: (B, M) each modality's weight, of the fusions that have any (`weighted`, `decision`).
         token_mask: (B, L) long, 1 = a real token of `last_hidden_state`.
         hidden_states: tuple of (B, L, H), before each fusion layer and after the last.
         attentions: tuple of (B, heads, L_m, L_m), self-attention per fusion layer and modality.
@@ -55,6 +60,7 @@ class MultimodalModelOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     modality_embeds: torch.Tensor | None = None
+    modality_weights: torch.Tensor | None = None
     token_mask: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
@@ -69,6 +75,7 @@ class MultimodalClassifierOutput(ModelOutput):
         loss: (1,) or scalar, when labels were given.
         logits: (B, C) scores before softmax or sigmoid; the predicted values for regression.
         modality_embeds: (B, M, H) one fused vector per modality.
+        modality_weights: as in `MultimodalModelOutput`.
         hidden_states: as in `MultimodalModelOutput`.
         attentions: as in `MultimodalModelOutput`.
         cross_attentions: as in `MultimodalModelOutput`.
@@ -77,6 +84,7 @@ class MultimodalClassifierOutput(ModelOutput):
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     modality_embeds: torch.Tensor | None = None
+    modality_weights: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     cross_attentions: tuple[torch.Tensor, ...] | None = None

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
 from .modeling_outputs import TowerOutput
 from .modeling_timm import TimmBackbone
@@ -144,6 +145,10 @@ class Tower(nn.Module):
         self.accepted = frozenset(inspect.signature(backbone.forward).parameters)
         self.freeze()
 
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the absent-modality token."""
+        init.normal_(self.absent_token, mean=0.0, std=std)
+
     def freeze(self) -> None:
         """Stops gradients to a frozen backbone; called again after loading, which makes every parameter trainable."""
         if self.frozen:
@@ -159,7 +164,37 @@ class Tower(nn.Module):
     def absent(self, batch_size: int) -> TowerOutput:
         """Output for a batch in which no row has this modality: the absent-modality token alone."""
         mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.absent_token.device)
-        return TowerOutput(tokens=self.absent_token.expand(batch_size, -1, -1), mask=mask)
+        return TowerOutput(tokens=self.absent_token.expand(batch_size, -1, -1), mask=mask, present=~mask[:, 0])
+
+    def forward(self, present: torch.Tensor | None, **inputs: torch.Tensor) -> TowerOutput:
+        """Encodes the rows that have this modality, and those only.
+
+        Args:
+            present: (B,) bool, or None when every row has the modality.
+            **inputs: As `encode` takes them, a row each.
+        """
+        if present is None:
+            return self.mark_absent(*self.encode(**inputs), present)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            # a number of rows that depends on the data fits into no graph: absent rows are encoded as blanks
+            return self.mark_absent(*self.encode(**{k: _blank_absent(x, present) for k, x in inputs.items()}), present)
+        rows = present.nonzero().squeeze(1)
+        if len(rows) == len(present):
+            return self.mark_absent(*self.encode(**inputs), present)
+        # Blank rows fill up to one, as DDP waits for a gradient of every parameter, be it zero; in training up to two,
+        # as batch norm takes no single one.
+        missing = (2 if self.training else 1) - len(rows)
+        if missing > 0:
+            rows = torch.cat([rows, (~present).nonzero().squeeze(1)[:missing]])
+        inputs = {name: _blank_absent(x[rows], present[rows]) for name, x in inputs.items()}
+        tokens, mask = self.encode(**inputs)
+        tokens = tokens.new_zeros(len(present), *tokens.shape[1:]).index_copy(0, rows, tokens)
+        mask = mask.new_zeros(len(present), mask.shape[1]).index_copy(0, rows, mask)
+        return self.mark_absent(tokens, mask, present)
+
+    def encode(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes rows that all have this modality into tokens (B, L, H) and their mask (B, L)."""
+        raise NotImplementedError
 
     def mark_absent(self, tokens: torch.Tensor, mask: torch.Tensor, present: torch.Tensor | None) -> TowerOutput:
         """Replaces the tokens of rows without this modality, so that nothing in their padding can reach the result.
@@ -177,20 +212,25 @@ class Tower(nn.Module):
         is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
         replacement = self.absent_token * is_first[None, :, None]
         tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
-        return TowerOutput(tokens=tokens, mask=torch.where(present[:, None], mask, is_first[None, :]))
+        mask = torch.where(present[:, None], mask, is_first[None, :])
+        return TowerOutput(tokens=tokens, mask=mask, present=present)
+
+
+def _blank_absent(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Zeroes absent rows: what stands there would reach others by batch statistics, and by gradients if not finite."""
+    return x.masked_fill(~present.view(-1, *[1] * (x.ndim - 1)), 0)
 
 
 class TextTower(Tower):
     """Any Hugging Face text encoder, with or without a pooler."""
 
-    def forward(
+    def encode(  # type: ignore[override]  # of the inputs, each tower names its own
         self,
-        present: torch.Tensor | None,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
-    ) -> TowerOutput:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes token ids (B, L) or their embeddings (B, L, W) into tokens (B, L, H).
 
         Raises:
@@ -208,7 +248,7 @@ class TextTower(Tower):
             input_ids=input_ids, attention_mask=attention_mask, output_attentions=False, return_dict=True, **kwargs
         )
         tokens = self.projection(self.norm(outputs.last_hidden_state))
-        return self.mark_absent(tokens, attention_mask.bool(), present)
+        return tokens, attention_mask.bool()
 
 
 def _attend_to_something(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -234,12 +274,9 @@ class ImageTower(Tower):
             kwargs["interpolate_pos_encoding"] = tuple(pixel_values.shape[-2:]) != (trained_size, trained_size)
         return kwargs
 
-    def forward(self, present: torch.Tensor | None, pixel_values: torch.Tensor) -> TowerOutput:
+    def encode(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         """Encodes pixels (B, 3, height, width) into tokens (B, L, H)."""
         pixel_values = pixel_values.to(self.backbone.dtype)
-        if present is not None:
-            # not only in the tokens: batch statistics, and gradients of anything not finite, would reach other rows
-            pixel_values = pixel_values.masked_fill(~present[:, None, None, None], 0.0)
         outputs = self.backbone(
             pixel_values=pixel_values,
             output_attentions=False,
@@ -253,8 +290,7 @@ class ImageTower(Tower):
             tokens = tokens + sincos_position_2d(
                 height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype
             )
-        mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return self.mark_absent(tokens, mask, present)
+        return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
 
 TOWER_CLASSES: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower}

@@ -8,18 +8,24 @@ cannot drift. What upstream skips by itself (no GPU, no flash attention, no mixt
 
 import unittest
 
-NO_LAYERS = "the concat fusion has no layers whose hidden states or attention could be returned"
+NO_LAYERS = "fusions of pooled vectors have no layers whose hidden states or attention could be returned"
 NO_TEXT = "is about token embeddings; this model has no text tower"
 NO_PLACEHOLDERS = "is about placeholders for images in the text; our images stand beside the text"
 
+ABOUT_LAYERS = {
+    "test_attention_outputs": NO_LAYERS,
+    "test_can_capture_specific_layers_hidden_states": NO_LAYERS,
+    "test_hidden_states_output": NO_LAYERS,
+    "test_retain_grad_hidden_states_attentions": NO_LAYERS,
+}
+MAPS = "told how many attention maps there are and how long, then run as it is"
+SIDE_BY_SIDE = "told that both modalities' tokens stand side by side, then run as it is"
+
 # test class -> upstream test -> why it is skipped
 SKIPPED = {
-    "ConcatModelTest": {
-        "test_attention_outputs": NO_LAYERS,
-        "test_can_capture_specific_layers_hidden_states": NO_LAYERS,
-        "test_hidden_states_output": NO_LAYERS,
-        "test_retain_grad_hidden_states_attentions": NO_LAYERS,
-    },
+    "ConcatModelTest": ABOUT_LAYERS,
+    "WeightedModelTest": ABOUT_LAYERS,
+    "DecisionModelTest": ABOUT_LAYERS,
     "ImageOnlyModelTest": {
         "test_inputs_embeds": NO_TEXT,
         "test_load_with_mismatched_shapes": NO_TEXT,
@@ -34,10 +40,12 @@ SKIPPED = {
 # test class -> upstream test -> why it is overridden, and by what
 OVERRIDDEN = {
     "MultimodalModelTest": {
-        "test_attention_outputs": "told that there is one attention map per layer and modality, then run as it is",
-        "test_hidden_states_output": "told that both modalities' tokens stand side by side, then run as it is",
+        "test_attention_outputs": MAPS,
+        "test_hidden_states_output": SIDE_BY_SIDE,
         "test_sdpa_can_dispatch_composite_models": "knows towers by the names built-in models give them; rewritten",
     },
+    "MergedAttentionModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
+    "BottleneckModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
 }
 
 

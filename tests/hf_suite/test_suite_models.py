@@ -136,6 +136,51 @@ class ConcatModelTest(_ModelTest, unittest.TestCase):
     model = {"text": "roberta", "image": "vit", "fusion": "concat"}
 
 
+@apply_skips
+class MergedAttentionModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values"]
+    model = {"text": "bert", "image": "timm vit", "fusion": "merged_attention"}
+
+    def test_attention_outputs(self):
+        self.model_tester.encoder_seq_length = self.model_tester.key_length = 7 + 17
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class BottleneckModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values"]
+    model = {"text": "bert", "image": "timm vit", "fusion": "bottleneck"}
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 4  # layers times modalities; the text's map comes first
+        self.model_tester.encoder_seq_length = self.model_tester.key_length = 7 + 4  # its tokens and the shared ones
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class WeightedModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values"]
+    model = {"text": "distilbert", "image": "timm resnet", "image_size": 64, "fusion": "weighted"}
+
+
+@apply_skips
+class DecisionModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values"]
+    model = {"text": "distilbert", "image": "timm vit", "fusion": "decision"}
+
+
 class _TrainingTester(ModelTester):
     def get_config(self):
         config = super().get_config()

@@ -6,15 +6,11 @@ import pytest
 import torch
 
 from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
-from hf_multimodal.modeling.modeling_fusion import (
-    FUSION_CLASSES,
-    FusionAttention,
-    JointPooler,
-    ResidualGate,
-    masked_mean,
-)
+from hf_multimodal.modeling.modeling_attention import FusionAttention, ResidualGate, masked_mean
+from hf_multimodal.modeling.modeling_fusion import FUSION_CLASSES
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalModel
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
+from hf_multimodal.modeling.modeling_pooled_fusion import JointPooler
 from tests.tiny import SIDE, tiny_batch, tiny_model
 
 B, H = 2, 16
@@ -302,3 +298,77 @@ def test_model_of_a_single_modality(fusion, only):
     assert output.logits.shape == (3, 2)
     assert output.modality_embeds.shape == (3, 1, 16)
     torch.testing.assert_close(model(**inputs, modality_mask=torch.ones(3, 1, dtype=torch.bool)).logits, output.logits)
+
+
+def mark_absent(outputs, modality, row):
+    """Marks a modality of one row as absent, as a tower does: one token is left."""
+    tokens, mask = outputs[modality].tokens.clone(), outputs[modality].mask.clone()
+    tokens[row], mask[row, 1:] = 0.0, False
+    present = torch.ones(B, dtype=torch.bool)
+    present[row] = False
+    return {**outputs, modality: TowerOutput(tokens=tokens, mask=mask, present=present)}
+
+
+@pytest.mark.parametrize("fusion", ["weighted", "decision"])
+def test_weights_sum_to_one_over_what_is_present(fusion):
+    weights = build(fusion)(mark_absent(towers(), "image", row=1)).modality_weights
+    assert weights.shape == (B, 2)
+    torch.testing.assert_close(weights.sum(1), torch.ones(B))
+    assert weights[1].tolist() == [1.0, 0.0]
+    assert (weights[0] > 0).all()
+
+
+@pytest.mark.parametrize("fusion", ["mean", "weighted", "decision"])
+def test_an_absent_vector_has_no_say(fusion):
+    layers = build(fusion)
+    outputs = mark_absent(towers(), "image", row=1)
+    other = {**outputs, "image": TowerOutput(**outputs["image"])}
+    other["image"].tokens = outputs["image"].tokens.clone()
+    other["image"].tokens[1, 0] = 3.0  # another absent token
+    torch.testing.assert_close(layers(other).pooled[0], layers(outputs).pooled[0])
+    if fusion != "weighted":  # whose gate sees what is missing
+        torch.testing.assert_close(layers(other).pooled[1], layers(outputs).pooled[1])
+
+
+def test_mean_by_hand():
+    layers = build("mean")
+    layers.output = torch.nn.Identity()
+    given = mark_absent(towers(), "image", row=1)
+    means = torch.stack([masked_mean(x.tokens, x.mask) for x in given.values()], dim=1)
+    expected = torch.stack([means[0].mean(0), means[1, 0]])
+    torch.testing.assert_close(layers(given).pooled, expected)
+
+
+def test_a_row_with_nothing_has_finite_outputs():
+    for fusion in FUSION_CLASSES:
+        given = mark_absent(mark_absent(towers(), "image", row=1), "text", row=1)
+        output = build(fusion)(given)
+        assert output.pooled.isfinite().all(), fusion
+
+
+def test_bottleneck_is_the_only_way_between_modalities():
+    """With one layer the shared tokens have not come back yet: the text's own tokens know nothing of the image."""
+    one, two = (build("bottleneck", num_hidden_layers=n) for n in (1, 2))
+    given, other = towers(), towers()
+    other["image"] = TowerOutput(tokens=other["image"].tokens.roll(1, -1), mask=other["image"].mask)
+    torch.testing.assert_close(one(other).tokens["text"], one(given).tokens["text"])
+    assert not torch.allclose(two(other).tokens["text"], two(given).tokens["text"])
+
+
+@pytest.mark.parametrize("fusion", ["cross_attention", "merged_attention"])
+def test_tokens_meet_in_the_first_layer(fusion):
+    layers, given, other = build(fusion, num_hidden_layers=1), towers(), towers()
+    other["image"] = TowerOutput(tokens=other["image"].tokens.roll(1, -1), mask=other["image"].mask)
+    assert not torch.allclose(layers(other).tokens["text"], layers(given).tokens["text"])
+
+
+def test_decision_adds_the_modalities_own_logits():
+    model = tiny_model(fusion="decision", num_labels=3)
+    with torch.no_grad():
+        model.model.fusion.scores.copy_(torch.tensor([0.0, 1.0]))
+        output = model(**tiny_batch())
+        heads = model.head.heads
+        own = [heads[m](output.modality_embeds[:, i]) for i, m in enumerate(("text", "image"))]
+    weights = torch.tensor([0.0, 1.0]).softmax(0)
+    torch.testing.assert_close(output.logits, weights[0] * own[0] + weights[1] * own[1])
+    torch.testing.assert_close(output.modality_weights, weights.expand(len(output.logits), 2))

@@ -69,7 +69,7 @@ def test_text_tower_has_no_pooler(name):
 @pytest.mark.parametrize("name", IMAGE_TOWERS)
 def test_image_tower(name):
     tower = build(ImageTower, IMAGE_TOWERS[name])
-    output = tower(None, torch.randn(2, 3, SIDE, SIDE))
+    output = tower(None, pixel_values=torch.randn(2, 3, SIDE, SIDE))
     assert output.tokens.shape == (2, IMAGE_TOKENS[name][SIDE], WIDTH)
     assert output.mask.dtype == torch.bool
     assert output.mask.all()
@@ -81,7 +81,7 @@ OTHER_SIZES = [(name, side) for name, tokens in IMAGE_TOKENS.items() for side in
 
 @pytest.mark.parametrize(("name", "side"), OTHER_SIZES)
 def test_other_image_sizes(name, side):
-    output = build(ImageTower, IMAGE_TOWERS[name]).eval()(None, torch.randn(1, 3, side, side))
+    output = build(ImageTower, IMAGE_TOWERS[name]).eval()(None, pixel_values=torch.randn(1, 3, side, side))
     assert output.tokens.shape == (1, IMAGE_TOKENS[name][side], WIDTH)
 
 
@@ -89,11 +89,11 @@ def test_other_image_sizes_of_a_dynamic_timm_vit():
     values = IMAGE_TOWERS["timm vit"]
     tower = build(ImageTower, {**values, "model_args": {**values["model_args"], "dynamic_img_size": True}})
     # 3 * 4 patches and the class token
-    assert tower(None, torch.randn(1, 3, 24, 32)).tokens.shape == (1, 13, WIDTH)
+    assert tower(None, pixel_values=torch.randn(1, 3, 24, 32)).tokens.shape == (1, 13, WIDTH)
 
 
 def test_pictures_need_not_be_square():
-    output = build(ImageTower, IMAGE_TOWERS["timm resnet"]).eval()(None, torch.randn(1, 3, 64, 96))
+    output = build(ImageTower, IMAGE_TOWERS["timm resnet"]).eval()(None, pixel_values=torch.randn(1, 3, 64, 96))
     assert output.tokens.shape == (1, 2 * 3, WIDTH)
 
 
@@ -139,6 +139,23 @@ def test_absent_rows_hold_the_absent_token_alone(tower_class, values):
     assert output.mask[1].tolist() == [True] + [False] * (output.mask.shape[1] - 1)
 
 
+@pytest.mark.parametrize("present", [[True, False, True, False], [False, False, True, False], [False] * 4, [True] * 4])
+def test_only_present_rows_are_encoded(present):
+    tower = build(ImageTower, IMAGE_TOWERS["timm resnet"]).train()
+    seen = []
+    tower.backbone.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
+    pictures = torch.randn(4, 3, SIDE, SIDE)
+    pictures[~torch.tensor(present)] = float("nan")
+    output = tower(torch.tensor(present), pixel_values=pictures)
+    assert seen == [max(2, sum(present))]  # batch norm takes no single row
+    output.tokens.sum().backward()
+    # DDP waits for every parameter; nothing of what stands in absent rows may reach one
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in tower.parameters())
+    assert tower.backbone.timm_model.bn1.running_mean.isfinite().all()
+
+
 def test_absent_modality_is_one_token():
     tower = build(ImageTower, IMAGE_TOWERS["timm resnet"])
     output = tower.absent(3)
@@ -152,7 +169,7 @@ def test_frozen_backbone_neither_learns_nor_trains():
     assert not any(module.training for module in tower.backbone.modules())
     assert tower.norm.training
     statistics = tower.backbone.timm_model.bn1.running_mean.clone()
-    tower(None, torch.randn(2, 3, SIDE, SIDE)).tokens.sum().backward()
+    tower(None, pixel_values=torch.randn(2, 3, SIDE, SIDE)).tokens.sum().backward()
     assert torch.equal(tower.backbone.timm_model.bn1.running_mean, statistics)
     learning = {name for name, p in tower.named_parameters() if p.grad is not None}
     assert learning >= {"norm.weight", "norm.bias", "projection.weight", "projection.bias"}
@@ -180,7 +197,7 @@ def test_position_embedding_of_a_width_that_four_does_not_divide():
 def test_feature_map_gets_positions_and_tokens_do_not():
     """Two equal halves of a picture differ in the tokens of a convolutional tower by their position alone."""
     tower = build(ImageTower, IMAGE_TOWERS["timm resnet"]).eval()
-    tokens = tower(None, torch.zeros(1, 3, 256, 256)).tokens.view(8, 8, WIDTH)
+    tokens = tower(None, pixel_values=torch.zeros(1, 3, 256, 256)).tokens.view(8, 8, WIDTH)
     positions = sincos_position_2d(8, 8, WIDTH, device=torch.device("cpu"), dtype=torch.float32).view(8, 8, WIDTH)
     # an empty picture: every token away from the border has the same features
     torch.testing.assert_close(tokens[3, 4] - tokens[4, 3], positions[3, 4] - positions[4, 3])
