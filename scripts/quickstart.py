@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from hf_multimodal.data.images import open_image
+from hf_multimodal.modeling.image_opening import open_image
 from hf_multimodal.training.run import load_splits, train
 from hf_multimodal.training.run_config import RunConfig
 

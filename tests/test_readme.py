@@ -18,6 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from hf_multimodal.training.run import train
+from hf_multimodal.training.run_config import RunConfig
+from tests.training.tiny_run import tiny_run
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -75,9 +80,17 @@ def blocks():
     return read_blocks(README.read_text(encoding="utf-8"))
 
 
+def make_quickstart_folder(root):
+    """Leaves behind what the quickstart does, on a few rows and with hardly any training."""
+    folder = root / "runs" / "quickstart" / "text_image"
+    train(RunConfig.from_dict(tiny_run(folder)))
+    Image.new("RGB", (32, 32), "red").save(folder / "example.png")
+
+
 @pytest.mark.slow
 def test_python_blocks_run(blocks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    make_quickstart_folder(tmp_path)
     python = [block for block in blocks if block.language == "python"]
     assert python, "README.md shows no Python"
     run_blocks(python)

@@ -25,12 +25,11 @@ def check_results_folder(folder: Path, overwrite: bool) -> None:
     Raises:
         ValueError: naming what is in the way.
     """
-    from accelerate import PartialState
-
+    from hf_multimodal.training.inference import process_state
     from hf_multimodal.training.output_folder import refuse_results
 
     refuse_results(folder, overwrite=overwrite)
-    PartialState().wait_for_everyone()
+    process_state().wait_for_everyone()
 
 
 __all__ = ["BatchSize", "Column", "Model", "Overwrite", "Source", "Split", "check_results_folder"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.images import ImageError, open_image
 from hf_multimodal.data.labels import LabelError, LabelSchema
+from hf_multimodal.modeling.image_opening import ImageError, open_image
 
 if TYPE_CHECKING:
     import datasets

@@ -88,7 +88,7 @@ def _encode_single(labels: LabelNames, value: Any) -> int:  # noqa: ANN401 (any 
     if isinstance(value, (list, tuple)):
         raise LabelError(
             f"{value!r} is a list, but {labels.problem_type} takes one label per row. Set problem_type to "
-            "multi_label_classification (or to regression, if these are numbers)."
+            "multi_label_classification (for question answering to scored_answers; for numbers to regression)."
         )
     return labels.index(value)
 

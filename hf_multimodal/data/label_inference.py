@@ -49,7 +49,10 @@ def infer_labels(
     present = [value for value in values or () if value is not None]
     if values is not None and not present:
         raise ValueError(f"Column {column!r} holds no label at all: map `label` to a filled column.")
-    problem_type = problem_type or _infer_problem_type(feature, present, column)
+    if problem_type is None:
+        problem_type = _infer_problem_type(feature, present, column)
+        if problem_type == "regression" and len(present) < len(values or ()):
+            _refuse_whole_numbers(present, column)
     if problem_type == "scored_answers":
         return InferredLabels(problem_type, tuple(names or _answers(present, column)), ())
     if problem_type == "regression":
@@ -95,6 +98,15 @@ def _infer_problem_type(feature: Any, present: list[Any], column: str) -> str:  
         f"Column {column!r} holds {', '.join(sorted(kind.__name__ for kind in kinds))}, which are no labels. Labels "
         "are strings, integers, bools or floats, or lists of these."
     )
+
+
+def _refuse_whole_numbers(present: list[Any], column: str) -> None:
+    """Refuses floats that are classes: tables store integers with gaps as floats."""
+    if all(float(item).is_integer() for item in _items(present)):
+        raise ValueError(
+            f"Column {column!r} holds whole numbers with gaps, so it is open whether they are classes or amounts: fill "
+            "the gaps or drop these rows; for amounts set problem_type to regression."
+        )
 
 
 def _items(present: list[Any]) -> list[Any]:

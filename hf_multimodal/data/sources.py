@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import datasets
 
-from hf_multimodal.data.images import ImageError, open_image
 from hf_multimodal.data.scenes import SPLITS, make_scenes
 from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.image_opening import ImageError, open_image
 
 Rows: TypeAlias = datasets.Dataset | datasets.IterableDataset
 Source: TypeAlias = (
@@ -22,11 +22,13 @@ Source: TypeAlias = (
 
 SCENES = "scenes"
 SCENES_OPTIONS = ("num_rows", "seed", "image_size", "templates")
+# pandas would also take words such as None, NA and null for missing ones.
+_EMPTY_IS_MISSING = {"keep_default_na": False, "na_values": [""]}
 # File suffix -> the builder of `datasets` that reads it, with its options.
 TABLE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".parquet": ("parquet", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+    ".csv": ("csv", _EMPTY_IS_MISSING),
+    ".tsv": ("csv", {"sep": "\t", **_EMPTY_IS_MISSING}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
 }

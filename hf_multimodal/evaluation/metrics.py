@@ -84,6 +84,12 @@ def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray
     return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
+def metric_names(problem_type: str) -> tuple[str, ...]:
+    """Names of what `build_compute_metrics` computes, the first the one to choose a model by."""
+    names = {"regression": ("mse",), "scored_answers": ("accuracy",)}
+    return names.get(problem_type, ("accuracy", "f1"))
+
+
 def build_compute_metrics(problem_type: str) -> Callable[[Any], dict[str, float]]:
     """Returns the `compute_metrics` hook of a Trainer for a problem type."""
     several = problem_type == "multi_label_classification"
@@ -112,5 +118,6 @@ __all__ = [
     "MeanSquaredError",
     "ScoredAnswerAccuracy",
     "build_compute_metrics",
+    "metric_names",
     "predictions_from_logits",
 ]

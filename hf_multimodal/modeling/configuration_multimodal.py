@@ -7,6 +7,7 @@ from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.activations import ACT2FN
 from transformers.configuration_utils import SubConfigSpec
 
 # Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
@@ -104,17 +105,30 @@ class MultimodalConfig(PreTrainedConfig):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         return super().from_dict(config_dict, **kwargs)
 
+    def validate_numbers(self) -> None:
+        """Checks that sizes are positive and probabilities are probabilities."""
+        for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_bottleneck_tokens"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1.")
+        if self.num_hidden_layers < 0:
+            raise ValueError(f"num_hidden_layers={self.num_hidden_layers}: it cannot be negative.")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}={value}: a dropout probability is at least 0 and below 1.")
+
     def validate_fusion(self) -> None:
         """Checks the fusion's name and shape."""
         check_known("fusion", self.fusion, FUSIONS)
+        check_known("hidden_act", self.hidden_act, tuple(ACT2FN))
+        if self.num_attention_heads < 1:
+            return  # refused by `validate_numbers`; here it would divide by zero
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}: "
                 "choose a multiple, for instance "
                 f"hidden_size={max(1, self.hidden_size // self.num_attention_heads) * self.num_attention_heads}."
             )
-        if self.num_bottleneck_tokens < 1:
-            raise ValueError(f"num_bottleneck_tokens={self.num_bottleneck_tokens}: the fusion needs at least one.")
 
     def validate_task(self) -> None:
         """Checks the problem type's name."""

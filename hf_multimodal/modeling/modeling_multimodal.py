@@ -9,7 +9,7 @@ from torch import nn
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
+from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig, check_known
 from .modeling_base import MultimodalPreTrainedModel
 from .modeling_fusion import FUSION_CLASSES, FusionAttention, FusionLayer
 from .modeling_heads import AnswerHead, ClassificationHead, DecisionHead
@@ -213,8 +213,10 @@ class MultimodalForClassification(_MultimodalWithHead):
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy, binary cross-entropy, or squared error."""
-        problem_type = self.config.problem_type or infer_problem_type(labels, self.num_labels)
-        return classification_loss(logits, labels, problem_type)
+        config: Any = self.config
+        if config.problem_type is None:  # kept, so that predictions are read as they were learned
+            config.problem_type = infer_problem_type(labels, self.num_labels)
+        return classification_loss(logits, labels, config.problem_type)
 
 
 class MultimodalForQuestionAnswering(_MultimodalWithHead):
@@ -222,12 +224,21 @@ class MultimodalForQuestionAnswering(_MultimodalWithHead):
 
     _pipelines = {"multimodal-question-answering": ["AutoModelForVisualQuestionAnswering"]}
 
+    def __init__(self, config: MultimodalConfig) -> None:
+        known = ("single_label_classification", "scored_answers")
+        if config.problem_type is not None:
+            check_known("problem_type of question answering", config.problem_type, known)
+        super().__init__(config)
+
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
         """Builds a two-layer answer scorer."""
         return AnswerHead(config.hidden_size, self.num_labels, dropout, config.layer_norm_eps)
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy for answer indices, soft binary cross-entropy for answer scores (B, C)."""
+        config: Any = self.config
+        if config.problem_type is None:
+            config.problem_type = "single_label_classification" if labels.ndim == 1 else "scored_answers"
         return answer_loss(logits, labels)
 
 

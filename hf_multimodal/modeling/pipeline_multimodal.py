@@ -14,6 +14,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import ModelOutput
 
 from .configuration_multimodal import MODALITIES, check_known
+from .image_opening import open_image
 
 
 def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -24,9 +25,9 @@ def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 class MultimodalClassificationPipeline(Pipeline):
     """Classification, regression and visual question answering over rows with any of the model's modalities.
 
-    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, a local path or a URL. A
-    modality that is None or missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator
-    of rows.
+    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, an array, encoded bytes, a
+    local path, or a URL, which is fetched: do not hand on URLs of people you do not trust. A modality that is None or
+    missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
     """
 
     # the base class declares these as None
@@ -70,7 +71,9 @@ class MultimodalClassificationPipeline(Pipeline):
         for key in row:
             check_known("modality", key, MODALITIES)
         image = row.get("image")
-        return {"text": row.get("text"), "image": load_image(image) if isinstance(image, str) else image}
+        if isinstance(image, str) and image.startswith(("http://", "https://")):
+            image = load_image(image)
+        return {"text": row.get("text"), "image": None if image is None else open_image(image)}
 
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         columns = {k: v if isinstance(v, list) else [v] for k, v in input_tensors.items()}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw rows to tensors: one processor over the tokenizer, the image processor, and later the other modalities'."""
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,33 @@ from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
 
 
+# Text encoders whose position table begins after the padding token's index.
+_POSITIONS_AFTER_PADDING = (
+    "camembert",
+    "data2vec-text",
+    "ibert",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "xmod",
+)
+
+
+class AbsentTokenizer:
+    """Stands where a processor without text has no tokenizer: it knows no special token, and counts as false.
+
+    `transformers.Trainer` asks the tokenizer of every processor for its special tokens.
+    """
+
+    eos_token_id = bos_token_id = pad_token_id = None
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
     """Keyword arguments of the processor's call, by modality."""
 
@@ -41,7 +69,7 @@ class _ComponentNames:
 
     def __get__(self, instance: "MultimodalProcessor | None", owner: type) -> Callable[[], list[str]]:
         names = ["image_processor", "tokenizer"]
-        present = [n for n in names if instance is None or getattr(instance, n, None) is not None]
+        present = [n for n in names if instance is None or getattr(instance, n, None)]
         return lambda: present
 
 
@@ -71,6 +99,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
             setattr(self, name, component)
+        if tokenizer is None:
+            self.tokenizer = AbsentTokenizer()
         if not self.modalities:
             raise ValueError(f"A processor needs at least one of {', '.join(COMPONENTS.values())}.")
         self.auto_map = {"AutoProcessor": AUTO_MAP["AutoProcessor"]}
@@ -78,7 +108,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities this processor reads: the columns of `modality_mask`."""
-        return tuple(m for m in MODALITIES if getattr(self, COMPONENTS[m]) is not None)
+        return tuple(m for m in MODALITIES if getattr(self, COMPONENTS[m]))
 
     @property
     def model_input_names(self) -> list[str]:
@@ -120,7 +150,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         present = self._presence(rows)
         merged = self._merge_kwargs(
             self.valid_processor_kwargs,  # type: ignore[arg-type]  # takes the class, annotated as its instance
-            tokenizer_init_kwargs=self.tokenizer.init_kwargs if self.tokenizer is not None else {},
+            tokenizer_init_kwargs=self.tokenizer.init_kwargs if self.tokenizer else {},
             **kwargs,
         )
         data: dict[str, Any] = {}
@@ -184,7 +214,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         """Checks that a model can read what this processor makes.
 
         Raises:
-            ValueError: if the modalities differ or the tokenizer has more tokens than the text tower's embedding.
+            ValueError: if the modalities differ, or the tokenizer has more tokens or makes longer texts than the text
+                tower can embed.
         """
         if tuple(config.modalities) != self.modalities:
             raise ValueError(
@@ -199,6 +230,12 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
                 f"The tokenizer has {len(self.tokenizer)} tokens, the text tower's embedding only {vocab_size}: use "
                 "the tower's own tokenizer, or call model.resize_token_embeddings(len(processor.tokenizer))."
             )
+        limit = longest_text(config.text_config)
+        if limit is not None and self.tokenizer.model_max_length > limit:
+            raise ValueError(
+                f"The tokenizer cuts texts at {self.tokenizer.model_max_length} tokens, the text tower has positions "
+                f"for {limit} only: set processor.tokenizer.model_max_length (data.max_length) to {limit} or less."
+            )
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:  # noqa: ANN401
         """Saves the components, and the code that loads them where this package is absent."""
@@ -208,7 +245,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """Serialises the processor; `modalities` tells loading which components there are."""
         components = COMPONENTS.values()
-        saved = {k: v for k, v in super().to_dict().items() if k not in components or v is not None}
+        saved = {k: v for k, v in super().to_dict().items() if k not in components or getattr(self, k)}
         return {**saved, "modalities": list(self.modalities)}
 
     @classmethod
@@ -225,6 +262,16 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         if "text" in saved:
             tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
         return [image_processor, tokenizer]
+
+
+def longest_text(config: PreTrainedConfig) -> int | None:
+    """Number of tokens that a text encoder has positions for; None where its positions are not kept in a table."""
+    positions = getattr(config, "max_position_embeddings", None)
+    is_rotary = any(getattr(config, name, None) is not None for name in ("rope_parameters", "rope_theta"))
+    if positions is None or positions < 1 or is_rotary or getattr(config, "position_biased_input", True) is False:
+        return None
+    padding = 1 if config.model_type == "mpnet" else getattr(config, "pad_token_id", None) or 0  # MPNet's is fixed
+    return positions - padding - 1 if config.model_type in _POSITIONS_AFTER_PADDING else positions
 
 
 def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (one value or a list of them)
@@ -258,11 +305,15 @@ def _build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
         raise ValueError(
             "The text tower is built from a configuration alone: say which tokenizer goes with it (tokenizer)."
         )
-    if not isinstance(source, (str, Path)):
-        return source
-    tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision if spec.tokenizer is None else None)
+    limit = longest_text(tower_config("text", spec)) if spec.path is not None or spec.config is not None else None
+    if isinstance(source, (str, Path)):
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision if spec.tokenizer is None else None)
+    else:
+        tokenizer = copy.deepcopy(source)  # changed below, and the caller's own
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if limit is not None:
+        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
     return tokenizer
 
 

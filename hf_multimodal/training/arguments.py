@@ -23,7 +23,9 @@ class MultimodalTrainingArguments(TrainingArguments):
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate: no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints kept."})
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "Whether to end with the best model."})
+    load_best_model_at_end: bool | None = field(  # type: ignore[assignment]  # decided in __post_init__
+        default=None, metadata={"help": "Whether to end with the best model; by default where it is saved."}
+    )
     report_to: str | list[str] = field(default="tensorboard", metadata={"help": "Trackers."})
     early_stopping_patience: int = field(
         default=0, metadata={"help": "Evaluations without improvement; 0 = never stop."}
@@ -43,6 +45,9 @@ class MultimodalTrainingArguments(TrainingArguments):
                 "remove_unused_columns=True would drop the raw text and image columns before the collator reads them: "
                 "leave it False."
             )
+        if self.load_best_model_at_end is None:
+            steps_fit = self.eval_strategy != "steps" or self.save_steps == (self.eval_steps or self.logging_steps)
+            self.load_best_model_at_end = self.eval_strategy == self.save_strategy != "no" and steps_fit
         super().__post_init__()
         if self.device.type == "cpu":  # nothing to pin memory for; PyTorch would warn at every loader
             self.dataloader_pin_memory = False

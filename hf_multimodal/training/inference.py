@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.images import open_image
 from hf_multimodal.data.labels import LabelSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
 from hf_multimodal.modeling import modeling_multimodal
+from hf_multimodal.modeling.image_opening import open_image
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -109,6 +111,11 @@ def _parse_columns(items: Iterable[str]) -> dict[str, str]:
             )
         mapping[name] = column
     return mapping
+
+
+def process_state() -> PartialState:
+    """The processes this one runs among, on CPUs, too, before any training arguments say so."""
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
@@ -213,4 +220,4 @@ def predict_row(model: str, *, text: str | None, image: Path | None, top_k: int 
     return pipeline(row, top_k=top_k)
 
 
-__all__ = ["RowSource", "evaluate_model", "load_model", "predict_row", "predict_rows"]
+__all__ = ["RowSource", "evaluate_model", "load_model", "predict_row", "predict_rows", "process_state"]

@@ -43,17 +43,12 @@ def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) ->
         )
 
 
-def prepare_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> Path:
-    """Makes the folder ready for a run: checks it, deletes an earlier run if that was asked for, creates it.
-
-    Raises:
-        ValueError: as `check_output_folder`.
-    """
+def prepare_output_folder(folder: str | Path, *, overwrite: bool) -> Path:
+    """Makes a checked folder ready for a run: deletes an earlier run if that was asked for, and creates the folder."""
     folder = Path(folder)
-    check_output_folder(folder, overwrite=overwrite, resume=resume)
     if overwrite and folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return folder
 
 

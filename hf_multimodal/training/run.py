@@ -3,7 +3,8 @@
 """One run from a `RunConfig`: load rows, build, train, evaluate, save."""
 
 import json
-from dataclasses import dataclass, fields
+import shutil
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,8 +19,10 @@ from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.labels import LabelSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
+from hf_multimodal.evaluation.metrics import metric_names
+from hf_multimodal.evaluation.predictions import METRICS
 from hf_multimodal.hub.model_card import CARD_FIELDS, CardFacts, write_model_card
-from hf_multimodal.modeling.configuration_multimodal import MODALITIES, MultimodalConfig
+from hf_multimodal.modeling.configuration_multimodal import MODALITIES, MultimodalConfig, check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForClassification,
@@ -29,7 +32,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
-from hf_multimodal.training.run_config import RunConfig, check_fields
+from hf_multimodal.training.run_config import RunConfig, check_fields, check_types
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 # keys: run_config.TASKS
@@ -72,6 +75,7 @@ def _check_run(config: RunConfig) -> None:
     check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
     check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
     check_fields(config.card, CARD_FIELDS, "card.")
+    check_types(config.training, MultimodalTrainingArguments, "training.")
     if "output_dir" in config.training:
         raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
     if "train" not in config.data.splits:
@@ -114,7 +118,9 @@ def _training_arguments(
         values = {"eval_strategy": "no", "load_best_model_at_end": False, **values}
     elif values.get("load_best_model_at_end", True):
         values.setdefault("metric_for_best_model", "mse" if problem_type == "regression" else "accuracy")
-        values.setdefault("greater_is_better", problem_type != "regression")
+        metric = values["metric_for_best_model"].removeprefix("eval_")
+        check_known("metric in training.metric_for_best_model", metric, (*metric_names(problem_type), "loss"))
+        values.setdefault("greater_is_better", metric not in ("mse", "loss"))
     return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
 
 
@@ -170,41 +176,67 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     _check_run(config)
     folder = Path(config.output_dir)
     check_output_folder(folder, overwrite=overwrite, resume=resume)
+    earlier_seconds = _check_resumed(config, folder) if resume else 0.0
+    existed = folder.exists()
     splits = load_splits(config)
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
         check_labels(rows, schema, column="label", source_column=config.data.columns["label"])
     processor.check_model(model.config)
-    collator = MultimodalCollator(processor, schema, config.data.columns)
+    # The arguments know the processes, under every launcher, so they come before anything is shared out.
+    arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
     state = PartialState()
+    collator = MultimodalCollator(processor, schema, config.data.columns)
     if config.data.check_rows:
         for role, rows in splits.items():
             # every process opens its share
             check_rows(rows.shard(state.num_processes, state.process_index), collator, f"Checking {role} rows")
-    arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
-    state.wait_for_everyone()
+    state.wait_for_everyone()  # one with a bad row never comes
+    try:
+        trainer = MultimodalTrainer(
+            model,
+            arguments,
+            processing_class=processor,
+            data_collator=collator,
+            train_dataset=splits["train"],
+            eval_dataset=splits.get("validation"),
+        )
+    except Exception:
+        if not existed:  # the Trainer makes its folder first
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     if state.is_main_process:
-        prepare_output_folder(folder, overwrite=overwrite, resume=resume)
+        prepare_output_folder(folder, overwrite=overwrite)
         config.save(folder / RUN_FILE)
     state.wait_for_everyone()
-    trainer = MultimodalTrainer(
-        model,
-        arguments,
-        processing_class=processor,
-        data_collator=collator,
-        train_dataset=splits["train"],
-        eval_dataset=splits.get("validation"),
-    )
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
-    (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
-    metrics = {"training": trainer.training_facts(), **_evaluate(trainer, splits)}
+    facts = trainer.training_facts()
+    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, splits)}
     if state.is_main_process:
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
         _write_results(config, trainer, metrics, splits)
         if trainer.args.push_to_hub:
             _push(trainer, folder)
     state.wait_for_everyone()
     return RunResult(folder, metrics, schema.names, {role: len(rows) for role, rows in splits.items()})
+
+
+def _check_resumed(config: RunConfig, folder: Path) -> float:
+    """Checks that a run to be resumed is the same one, and returns the seconds it has trained, where it was finished.
+
+    Raises:
+        ValueError: naming what differs; `training`, `card` and `output_dir` may.
+    """
+    before, now = asdict(RunConfig.load(folder / RUN_FILE)), asdict(config)
+    changed = [key for key in ("task", "seed", "towers", "model", "data") if before[key] != now[key]]
+    if changed:
+        raise ValueError(
+            f"Cannot resume the run in {str(folder)!r}: {', '.join(changed)} differ from its {RUN_FILE}. Give the same "
+            "configuration (only training and card may change), or another output_dir."
+        )
+    file = folder / METRICS
+    return json.loads(file.read_text(encoding="utf-8"))["training"]["seconds"] if file.is_file() else 0.0
 
 
 def _evaluate(trainer: MultimodalTrainer, splits: dict[str, datasets.Dataset]) -> dict[str, dict[str, float]]:
@@ -220,7 +252,7 @@ def _write_results(
     config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, datasets.Dataset]
 ) -> None:
     folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     facts = CardFacts(
         architecture=type(model).__name__,
         metrics={role: values for role, values in metrics.items() if role != "training"},

@@ -12,13 +12,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 
 TASKS = ("classification", "question_answering")
 SPLITS = ("train", "validation", "test")
 PACKAGE_PREFIX = "package:"
+
+
+_PLAIN = {bool, int, float, str, type(None)}
 
 
 class _Loader(yaml.SafeLoader):
@@ -117,12 +120,20 @@ class RunConfig:
         if not isinstance(data, Mapping):
             raise ValueError(f"data holds {data!r}: it needs at least source and columns.")
         _check_keys(data, DataConfig, "data.")
-        config = cls(data=DataConfig(**_mappings(data, DataConfig, "data.")), **_mappings(values, cls, ""))
+        data = _mappings(data, DataConfig, "data.")
+        if "splits" in data:
+            data["splits"] = {role: split for role, split in data["splits"].items() if split is not None}
+        config = cls(data=DataConfig(**data), **_mappings(values, cls, ""))
         if config.task not in TASKS:
             raise ValueError(f"Unknown task {config.task!r}.{_nearest(config.task, TASKS)} Known: {', '.join(TASKS)}.")
         for role in [*config.data.splits, *config.data.limit]:
             if role not in SPLITS:
                 raise ValueError(f"Unknown split {role!r} in data.{_nearest(role, SPLITS)} Known: {', '.join(SPLITS)}.")
+        for role, limit in config.data.limit.items():
+            _check_count(f"data.limit.{role}", limit, 1)
+        for name, least in (("max_length", 1), ("num_answers", 2)):
+            if getattr(config.data, name) is not None:
+                _check_count(f"data.{name}", getattr(config.data, name), least)
         return config
 
     def save(self, path: str | Path) -> None:
@@ -146,6 +157,24 @@ def check_fields(values: Mapping[str, Any], known: Iterable[str], prefix: str) -
             raise ValueError(f"Unknown key {prefix}{key}.{_nearest(key, known)} Known: {', '.join(sorted(known))}.")
 
 
+def check_types(values: Mapping[str, Any], kind: type, prefix: str) -> None:
+    """Refuses values that a dataclass's annotations do not allow, where these are plain numbers, texts and switches.
+
+    Raises:
+        ValueError: naming the key, its value, and what it should be.
+    """
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        options = get_args(hints[key]) or (hints[key],)
+        if value is None or not set(options) <= _PLAIN:
+            continue
+        allowed = tuple(option for option in options if option is not type(None))
+        fits = isinstance(value, allowed) or (float in allowed and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and bool not in allowed):
+            names = " or ".join(option.__name__ for option in allowed)
+            raise ValueError(f"{prefix}{key} holds {value!r}, which is {type(value).__name__}: it takes {names}.")
+
+
 def _check_keys(values: Mapping[str, Any], kind: type, prefix: str) -> None:
     check_fields(values, [f.name for f in fields(kind)], prefix)
     needed = [f.name for f in fields(kind) if f.default is f.default_factory]  # both are MISSING
@@ -165,6 +194,11 @@ def _mappings(values: Mapping[str, Any], kind: type, prefix: str) -> dict[str, A
     return checked
 
 
+def _check_count(name: str, value: Any, least: int) -> None:  # noqa: ANN401 (any YAML value)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} holds {value!r}: it is a whole number, {least} or more.")
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     match = difflib.get_close_matches(str(name), list(known), n=1)
     return f" Did you mean {match[0]!r}?" if match else ""
@@ -178,13 +212,20 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         )
     *parents, last = dotted.split(".")
     for parent in parents:
-        inner = values.setdefault(parent, {})
+        if values.get(parent) is None:
+            values[parent] = _default_section(parents) if parent == parents[-1] else {}
+        inner = values[parent]
         if isinstance(inner, str) and parent != parents[0]:  # a tower given by its path alone
             inner = values[parent] = {"path": inner}
         if not isinstance(inner, dict):
             raise ValueError(f"Cannot set {dotted}: {parent} is {inner!r}, not a mapping.")
         values = inner
     values[last] = yaml.load(text, _Loader)  # a SafeLoader
+
+
+def _default_section(path: list[str]) -> dict[str, Any]:
+    """What a section holds before an override adds to it."""
+    return {split: split for split in SPLITS} if path == ["data", "splits"] else {}
 
 
 def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
@@ -201,4 +242,4 @@ def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
     return str(Path(spec.submodule_search_locations[0]) / subfolder)
 
 
-__all__ = ["SPLITS", "TASKS", "DataConfig", "RunConfig", "check_fields"]
+__all__ = ["SPLITS", "TASKS", "DataConfig", "RunConfig", "check_fields", "check_types"]

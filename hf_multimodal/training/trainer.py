@@ -17,17 +17,6 @@ from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
 
 
-class _Saved:
-    """A processor without a tokenizer, shown to Trainer only as something to save.
-
-    Trainer aligns the model's special tokens with the tokenizer of any ProcessorMixin, and fails where there is none.
-    """
-
-    def __init__(self, processor: Any) -> None:  # noqa: ANN401 (MultimodalProcessor, also when loaded as remote code)
-        self.processor = processor
-        self.save_pretrained = processor.save_pretrained
-
-
 class MultimodalTrainer(Trainer):
     """`transformers.Trainer` that brings collator, metrics, early stopping and a measured model card.
 
@@ -58,11 +47,10 @@ class MultimodalTrainer(Trainer):
             raise ValueError("Set remove_unused_columns=False: the collator reads the raw text and image columns.")
         if kwargs.get("eval_dataset") is None and isinstance(args, MultimodalTrainingArguments):
             args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False  # nothing to choose by
-        shown: Any = processing_class if "text" in processing_class.modalities else _Saved(processing_class)
         super().__init__(
             model=model,
             args=args,
-            processing_class=shown,
+            processing_class=processing_class,
             data_collator=data_collator,
             compute_metrics=compute_metrics,
             **kwargs,

@@ -12,7 +12,7 @@ import hf_multimodal.data
 
 def test_import_is_light():
     code = (
-        "import sys, hf_multimodal.data, hf_multimodal.data.labels, hf_multimodal.data.images\n"
+        "import sys, hf_multimodal.data, hf_multimodal.data.labels, hf_multimodal.modeling.image_opening\n"
         "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

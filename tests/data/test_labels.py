@@ -274,3 +274,10 @@ def test_scored_answers_it_refuses(value, message):
 def test_one_answer_is_nothing_to_learn():
     with pytest.raises(ValueError, match="holds 1 answers"):
         LabelSchema.from_dataset(datasets.Dataset.from_dict({"label": [["red"]]}), problem_type="scored_answers")
+
+
+def test_whole_numbers_with_gaps_are_ambiguous():
+    dataset = datasets.Dataset.from_dict({"label": [1.0, 2.0, None]})
+    with pytest.raises(ValueError, match="whole numbers with gaps.*set problem_type to regression"):
+        LabelSchema.from_dataset(dataset)
+    assert LabelSchema.from_dataset(dataset, problem_type="regression").problem_type == "regression"

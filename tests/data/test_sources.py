@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_multimodal.data.images import ImageError, open_image
 from hf_multimodal.data.loading import load_rows
+from hf_multimodal.modeling.image_opening import ImageError, open_image
 
 TEXT = {"text": "title"}
 BOTH = {"text": "title", "image": "picture"}
@@ -245,3 +245,10 @@ def test_hub_out_of_reach():
         ValueError, match=r"'someone/gone' is neither 'scenes', nor a local file or folder, nor a dataset"
     ):
         load("someone/gone")
+
+
+def test_words_for_nothing_are_words(tmp_path):
+    (tmp_path / "rows.csv").write_text("title,kind\nNone,NA\nnull,N/A\n,NA\n")
+    rows = load_rows(str(tmp_path / "rows.csv"), split=None, columns={"text": "title", "label": "kind"})
+    assert rows["text"] == ["None", "null", None]
+    assert rows["label"] == ["NA", "N/A", "NA"]

@@ -100,6 +100,11 @@ def test_every_problem_type_has_its_loss(problem_type):
     [
         ({"fusion": "cross_atention"}, "Unknown fusion 'cross_atention'. Did you mean 'cross_attention'"),
         ({"problem_type": "multi_label"}, "Unknown problem_type 'multi_label'.*multi_label_classification"),
+        ({"hidden_act": "geluu"}, "Unknown hidden_act 'geluu'. Did you mean 'gelu'"),
+        ({"hidden_size": 0}, "hidden_size=0: it must be at least 1"),
+        ({"num_attention_heads": 0}, "num_attention_heads=0: it must be at least 1"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers=-1: it cannot be negative"),
+        ({"attention_probs_dropout_prob": -1.0}, "attention_probs_dropout_prob=-1.0: a dropout probability"),
         ({"frozen_towers": ["vision"]}, "Unknown modality in frozen_towers 'vision'.*Known: text, image"),
         ({"vision_config": None, "frozen_towers": ["image"]}, "has no vision_config.*drop it from frozen_towers"),
         (

@@ -253,3 +253,17 @@ def test_gradient_accumulation_is_a_mean(tmp_path):
         Trainer(model, arguments, train_dataset=rows).train()
         weights.append(model.state_dict())
     torch.testing.assert_close(weights[1], weights[0], atol=1e-6, rtol=0)
+
+
+def test_the_inferred_problem_type_is_kept():
+    model = tiny_model(num_labels=3)
+    model(**tiny_batch(labels=torch.eye(3)))
+    assert model.config.problem_type == "multi_label_classification"
+    model = tiny_model(MultimodalForQuestionAnswering, num_labels=3)
+    model(**tiny_batch(labels=torch.eye(3)))
+    assert model.config.problem_type == "scored_answers"
+
+
+def test_question_answering_has_answers():
+    with pytest.raises(ValueError, match="problem_type of question answering 'regression'"):
+        tiny_model(MultimodalForQuestionAnswering, num_labels=3, problem_type="regression")

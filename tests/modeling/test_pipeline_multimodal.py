@@ -163,3 +163,16 @@ def test_save_and_load(tmp_path, cls, task):
     assert type(loaded) is MultimodalClassificationPipeline
     for actual, expected in zip(loaded(ROWS, batch_size=2), pipe(ROWS), strict=True):
         assert by_label(actual) == pytest.approx(by_label(expected), abs=1e-5)
+
+
+def test_images_are_opened_as_safely_as_anywhere(pipe, tmp_path):
+    picture = tiny_pictures(1)[0]
+    picture.save(tmp_path / "x.png")
+    whole = (tmp_path / "x.png").read_bytes()
+    expected = pipe({"text": "the blue circle", "image": picture})
+    assert pipe({"text": "the blue circle", "image": whole}) == expected
+    assert pipe({"text": "the blue circle", "image": {"bytes": whole, "path": None}}) == expected
+    with pytest.raises(ValueError, match="truncated"):
+        pipe({"text": "the blue circle", "image": whole[:-400]})
+    with pytest.raises(ValueError, match="is a URL, and URLs are not read"):
+        pipe({"text": "the blue circle", "image": "ftp://example.com/x.png"})

@@ -203,6 +203,43 @@ def test_check_model():
     processor.check_model(model.config)
 
 
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        ("bert", 40),
+        ("roberta", 39),
+        ("mpnet", 38),
+        ("distilbert", 40),
+        ("gpt2", 40),
+        ("t5", None),
+        ("modernbert", None),
+    ],
+)
+def test_texts_are_cut_at_the_towers_last_position(name, limit):
+    """RoBERTa's and MPNet's positions begin after the padding token's index, 0 here and always 1."""
+    config = tiny_towers(name, None)["text"]
+    tokenizer = tiny_tokenizer()
+    tokenizer.model_max_length = 10**9
+    processor = MultimodalProcessor.from_towers_pretrained(text={"config": config, "tokenizer": tokenizer})
+    assert processor.tokenizer.model_max_length == (limit or 10**9)
+    assert tokenizer.model_max_length == 10**9  # the caller's own
+    model = tiny_model(text=name, image=None, num_labels=2)
+    processor.check_model(model.config)
+    logits = model(**processor(text=["red " * 100 if limit else "red"], return_tensors="pt")).logits
+    assert logits.isfinite().all()
+    if limit:
+        processor.tokenizer.model_max_length = limit + 1
+        with pytest.raises(ValueError, match=f"cuts texts at {limit + 1} tokens.*for {limit} only"):
+            processor.check_model(model.config)
+
+
+def test_a_processor_without_text_has_no_tokenizer():
+    processor = tiny_processor(text=False)
+    assert not processor.tokenizer
+    assert processor.tokenizer.eos_token_id is None
+    assert "tokenizer" not in processor.to_dict()
+
+
 class TestFromTowers:
     def test_sizes_and_statistics_are_the_backbones(self):
         processor = MultimodalProcessor.from_towers_pretrained(text=self.text(), image={"architecture": "inception_v3"})

@@ -85,6 +85,20 @@ def test_two_processes_predict_every_row_once(trained, tmp_path):
 
 
 @pytest.mark.distributed
+def test_every_process_checks_its_share(tmp_path):
+    """A bad row is found by one of the processes, not by each."""
+    rows = [f"text {i},{'xy'[i % 2]}" for i in range(9)]
+    (tmp_path / "rows.csv").write_text("\n".join(["title,kind", *rows, ",x"]) + "\n")
+    columns = {"text": "title", "label": "kind"}
+    data = {"source": str(tmp_path / "rows.csv"), "columns": columns, "splits": {"train": "train"}}
+    values = tiny_run(tmp_path / "run", data=data)
+    values["towers"]["image"] = None
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
+    assert train(tmp_path, fails=True).count("error: Row 9 has nothing") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.distributed
 def test_two_processes_refuse_a_taken_folder_and_resume(trained):
     before = (trained / "run" / "model.safetensors").read_bytes()
     assert "holds another run" in train(trained, fails=True)

@@ -111,9 +111,20 @@ def test_resume_and_overwrite(tmp_path):
     assert again.metrics["test"]["loss"] == first.metrics["test"]["loss"]  # same seed, same numbers
 
 
+def test_only_the_same_run_is_resumed(tmp_path):
+    values = tiny_run(tmp_path / "run")
+    train(RunConfig.from_dict(values))
+    before = (tmp_path / "run" / "run_config.yaml").read_text()
+    other = {**values, "model": {**values["model"], "fusion": "concat"}}
+    other["data"] = {**values["data"], "limit": {"train": 8}}
+    with pytest.raises(ValueError, match=r"Cannot resume.*model, data differ"):
+        train(RunConfig.from_dict(other), resume=True)
+    assert (tmp_path / "run" / "run_config.yaml").read_text() == before
+
+
 def test_a_mistake_after_an_earlier_run_leaves_that_run_alone(finished):
     values = tiny_run(finished.folder)
-    values["training"]["eval_strategy"] = "no"  # contradicts keeping the best model
+    values["training"] |= {"eval_strategy": "no", "load_best_model_at_end": True}  # contradict each other
     with pytest.raises(ValueError, match="load_best_model_at_end"):
         train(RunConfig.from_dict(values), overwrite=True)
     assert (finished.folder / "model.safetensors").is_file()
@@ -188,9 +199,15 @@ def test_regression_run(tmp_path):
         ({"training": {"lerning_rate": 1}}, r"Unknown key training\.lerning_rate\. Did you mean 'learning_rate'"),
         ({"model": {"problem_type": "regression"}}, r"model\.problem_type follows from the data"),
         ({"training": 5}, r"training holds 5: it is a section"),
+        ({"training": {"learning_rate": "abc"}}, r"training\.learning_rate holds 'abc', which is str: it takes float"),
+        ({"training": {"seed": True}}, r"training\.seed holds True, which is bool: it takes int"),
+        ({"training": {"report_to": "foo"}}, r"foo"),
+        ({"training": {"metric_for_best_model": "acc"}}, r"Unknown metric .*'acc'\. .*accuracy, f1, loss"),
+        ({"model": {"hidden_act": "geluu"}}, r"Unknown hidden_act 'geluu'\. Did you mean 'gelu'"),
+        ({"model": {"num_attention_heads": 0}}, r"num_attention_heads=0: it must be at least 1"),
         ({"training": {"output_dir": "x"}}, r"set the top-level output_dir"),
         ({"towers": {"txt": "bert"}}, r"Unknown key towers\.txt\. Did you mean 'text'"),
-        ({"model": {"fusion": "cross"}}, r"Unknown fusion 'cross'.*cross_attention, concat"),
+        ({"model": {"fusion": "cross"}}, r"Unknown fusion 'cross'.*cross_attention, merged_attention, .*concat"),
     ],
 )
 def test_mistakes_in_the_configuration_write_nothing(tmp_path, change, message):

@@ -37,6 +37,17 @@ def test_overrides(path):
     assert config.data.limit == {"train": 10}
 
 
+def test_overrides_add_to_what_is_there_by_default(path):
+    assert RunConfig.load(path, ["data.splits.test=test2"]).data.splits == {
+        "train": "train",
+        "validation": "validation",
+        "test": "test2",
+    }
+    assert RunConfig.load(path, ["data.splits.test=null"]).data.splits == {"train": "train", "validation": "validation"}
+    path.write_text(yaml.safe_dump({**VALUES, "training": None}))  # an empty section
+    assert RunConfig.load(path, ["training.seed=1"]).training == {"seed": 1}
+
+
 def test_an_override_reaches_into_a_tower_given_by_its_path_alone(path):
     config = RunConfig.load(path, ["towers.text=bert-base", "towers.text.frozen=true"])
     assert config.towers["text"] == {"path": "bert-base", "frozen": True}
@@ -55,6 +66,8 @@ def test_save_and_load_again(path, tmp_path):
         ("data.colums={}", r"Unknown key data\.colums\. Did you mean 'columns'\?"),
         ("task=clasification", r"Unknown task 'clasification'\. Did you mean 'classification'\?"),
         ("data.splits={dev: validation}", r"Unknown split 'dev'.*train, validation, test"),
+        ("data.limit.train=0", r"data\.limit\.train holds 0: it is a whole number, 1 or more"),
+        ("data.max_length=0", r"data\.max_length holds 0: it is a whole number, 1 or more"),
         ("seed", r"Cannot read the override 'seed': write key=value"),
         ("seed.x=1", r"Cannot set seed\.x: seed is 0"),
         ("data=scenes", r"data holds 'scenes': it needs at least source and columns"),

@@ -46,16 +46,22 @@ def test_trains_evaluates_and_saves_with_the_processor(tmp_path, rows):
     assert {"model.safetensors", "processor_config.json", "tokenizer.json", "modeling_multimodal.py"} <= saved
 
 
-def test_plain_trainer(tmp_path, rows):
-    processor = tiny_processor()
+@pytest.mark.parametrize("towers", [{}, {"text": None}, {"image": None}])
+def test_plain_trainer(tmp_path, rows, towers):
+    processor = tiny_processor(**towers)
     args = TrainingArguments(
         str(tmp_path), remove_unused_columns=False, max_steps=1, report_to="none", per_device_train_batch_size=4
     )
-    schema = LabelSchema.from_dataset(rows)
     trainer = Trainer(
-        tiny_model(num_labels=2), args, data_collator=MultimodalCollator(processor, schema), train_dataset=rows
+        tiny_model(num_labels=2, **towers),
+        args,
+        processing_class=processor,
+        data_collator=MultimodalCollator(processor, LabelSchema.from_dataset(rows)),
+        train_dataset=rows,
     )
     assert trainer.train().global_step == 1
+    trainer.save_model()
+    assert type(processor).from_pretrained(tmp_path).modalities == processor.modalities
 
 
 def test_gradient_accumulation_does_not_change_the_update(tmp_path, rows):
@@ -190,3 +196,17 @@ def test_a_push_brings_our_card_and_the_code(tmp_path, rows, monkeypatch):
     names = {path.name for path in Path(uploads[0]["folder_path"]).iterdir()}
     assert {"README.md", "model.safetensors", "modeling_multimodal.py", "processor_config.json"} <= names
     assert "made with hf_multimodal" in (tmp_path / "my-model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("values", "keeps_best"),
+    [
+        ({}, True),
+        ({"eval_strategy": "no"}, False),
+        ({"save_strategy": "no"}, False),
+        ({"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 5, "save_steps": 5}, True),
+        ({"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 5, "save_steps": 7}, False),
+    ],
+)
+def test_the_best_model_is_kept_where_it_can_be(tmp_path, values, keeps_best):
+    assert MultimodalTrainingArguments(str(tmp_path), **values).load_best_model_at_end is keeps_best

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_multimodal.data.images import SAFE_FORMATS, ImageError, open_image
+from hf_multimodal.modeling.image_opening import SAFE_FORMATS, ImageError, open_image
 
 RED = (200, 30, 40)
 
