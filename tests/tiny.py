@@ -105,6 +105,52 @@ IMAGE_TOWERS = {
     "resnet": {"model_type": "resnet", **_CONV_NET, "embedding_size": 8, "layer_type": "basic"},
     "convnext": {"model_type": "convnext", **_CONV_NET, "num_stages": 2},
 }
+# Vision models whose configuration names no width of their features, or another one.
+OTHER_IMAGE_TOWERS = {
+    "mobilenet_v1": {"model_type": "mobilenet_v1", "depth_multiplier": 0.25},
+    "mobilenet_v2": {"model_type": "mobilenet_v2", "depth_multiplier": 0.1},
+    "efficientnet": {"model_type": "efficientnet", "width_coefficient": 0.25, "hidden_dim": 320, "image_size": SIDE},
+    "mobilevit": {
+        "model_type": "mobilevit",
+        "image_size": SIDE,
+        "hidden_sizes": [16, 16, 16],
+        "neck_hidden_sizes": [8, 8, 8, 8, 8, 8, 32],
+        "num_attention_heads": 2,
+    },
+    "mobilevitv2": {"model_type": "mobilevitv2", "image_size": SIDE, "width_multiplier": 0.25, "output_stride": 16},
+    "cvt": {"model_type": "cvt", "embed_dim": [8, 8, 16], "num_heads": [1, 1, 2], "depth": [1, 2, 3]},
+    "swiftformer": {
+        "model_type": "swiftformer",
+        "image_size": SIDE,
+        "depths": [1, 1, 1, 1],
+        "embed_dims": [8, 8, 8, 16],
+    },
+    "focalnet": {
+        "model_type": "focalnet",
+        "image_size": SIDE,
+        "embed_dim": 8,
+        "hidden_sizes": [8, 16],
+        "depths": [1, 1],
+        "focal_levels": [1, 1],
+        "focal_windows": [3, 3],
+    },
+    "sam2": {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": 8,
+        "image_size": [SIDE, SIDE],
+        "blocks_per_stage": [1, 1],
+        "embed_dim_per_stage": [8, 16],
+        "num_attention_heads_per_stage": [1, 2],
+        "window_size_per_stage": [4, 2],
+        "global_attention_blocks": [],
+        "num_query_pool_stages": 1,
+    },
+    "timm_backbone": {
+        "model_type": "timm_backbone",
+        "backbone": "mobilenetv3_small_050",
+        "use_pretrained_backbone": False,
+    },
+}
 # Backbones whose position tables are not in their state dict.
 TIMM_WITH_BUFFERS = {
     "swin": IMAGE_TOWERS["timm swin"],

@@ -2,15 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user may say about one tower, and the backbone configuration that follows from it."""
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import timm
-from transformers import AutoConfig, PreTrainedConfig, TimmWrapperConfig
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig
 
 from .configuration_multimodal import MODALITIES, check_known
+
+# What only the other modality's tower reads.
+_FOREIGN_FIELDS = {"text": ("architecture", "model_args", "image_size"), "image": ("tokenizer",)}
+# Keys that saved configurations carry, be they fields of their class or not.
+_GENERIC_KEYS = frozenset(
+    "add_cross_attention auto_map bos_token_id cls_token_id custom_pipelines decoder_start_token_id eos_token_id "
+    "finetuning_task is_decoder mask_token_id pad_token_id quantization_config sep_token_id task_specific_params "
+    "tie_encoder_decoder tie_word_embeddings tokenizer_class unk_token_id use_cache".split()
+)
+# The same of timm's own config.json, which names an architecture.
+_TIMM_KEYS = frozenset(
+    "global_pool label_descriptions label_names num_classes num_features pretrained_cfg tags".split()
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,22 @@ def parse_tower(modality: str, value: TowerLike) -> TowerSpec:
         )
     if spec.path is None and spec.config is None and spec.architecture is None:
         raise ValueError(f"The {modality} tower names no backbone: set path, config or (for timm) architecture.")
+    _refuse_idle_fields(modality, spec)
     return spec
+
+
+def _refuse_idle_fields(modality: str, spec: TowerSpec) -> None:
+    """Refuses what would have no effect."""
+    for name in _FOREIGN_FIELDS.get(modality, ()):
+        if getattr(spec, name) not in (None, {}):
+            raise ValueError(
+                f"The {modality} tower has {name}={getattr(spec, name)!r}, which it does not read: drop it."
+            )
+    if spec.architecture is not None and spec.config is not None:
+        raise ValueError(
+            f"The {modality} tower has both a config and architecture={spec.architecture!r}: name the architecture in "
+            "the config, or give no config."
+        )
 
 
 def parse_towers(towers: Mapping[str, TowerLike]) -> dict[str, TowerSpec]:
@@ -92,17 +123,31 @@ def parse_towers(towers: Mapping[str, TowerLike]) -> dict[str, TowerSpec]:
 
 
 def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
-    """Returns the backbone configuration a tower description stands for.
+    """Returns the backbone configuration a tower description stands for; a configuration given is left as it is.
 
     Raises:
-        ValueError: if a local folder has neither a configuration nor an `architecture` beside it.
+        ValueError: if a local folder has neither a configuration nor an `architecture` beside it, a field of the
+            configuration is unknown or has a wrong value, or `model_args` are given for a backbone that is not timm's.
     """
+    with _values_checked(modality):
+        config = _given_or_saved_config(modality, spec)
+    if config.model_type == "timm_wrapper":
+        return _timm_config(spec, config)
+    if spec.model_args:
+        raise ValueError(
+            f"The {modality} tower has model_args={dict(spec.model_args)}, which only timm reads, but its backbone is "
+            f"{config.model_type!r}: set the fields of its configuration instead."
+        )
+    return config
+
+
+def _given_or_saved_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
     if isinstance(spec.config, PreTrainedConfig):
         return spec.config
     if spec.config is not None:
         return _config_from_dict(modality, dict(spec.config))
     if spec.architecture is not None:
-        return _timm_config(spec, _new_timm_config(spec.architecture))
+        return _config_from_dict(modality, {"model_type": "timm_wrapper", "architecture": spec.architecture})
     path = weights_path(modality, spec)
     if Path(path).is_dir() and not (Path(path) / "config.json").is_file():
         raise ValueError(
@@ -110,11 +155,17 @@ def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
             "architecture beside it: {path: …, architecture: …}."
         )
     config = AutoConfig.from_pretrained(path, revision=spec.revision)
-    if config.model_type == "timm_wrapper":
-        return _timm_config(spec, config)
     # a checkpoint of a dual encoder (CLIP, SigLIP): take the half that reads this modality
     half = getattr(config, {"text": "text_config", "image": "vision_config"}[modality], None)
     return half if isinstance(half, PreTrainedConfig) else config
+
+
+@contextmanager
+def _values_checked(modality: str) -> Iterator[None]:
+    try:
+        yield
+    except StrictDataclassError as error:  # not a ValueError; what it wraps says what to do
+        raise ValueError(f"The {modality} tower's configuration: {error.__cause__ or error}") from error
 
 
 def weights_path(modality: str, spec: TowerSpec) -> str:
@@ -137,23 +188,39 @@ def timm_hub_id(path: str) -> str:
 
 
 def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig:
-    default = {"text": "bert", "image": "timm_wrapper"}[modality]
-    return AutoConfig.for_model(values.pop("model_type", default), **values)
+    model_type = values.pop("model_type", {"text": "bert", "image": "timm_wrapper"}[modality])
+    if model_type == "timm_wrapper" and "architecture" in values and not timm.is_model(values["architecture"]):
+        check_known("timm architecture", values["architecture"], tuple(timm.list_models()))
+    config = AutoConfig.for_model(model_type, **values)
+    _refuse_unread_keys(modality, config, values)
+    return config
 
 
-def _new_timm_config(architecture: str) -> TimmWrapperConfig:
-    if not timm.is_model(architecture):
-        check_known("timm architecture", architecture, tuple(timm.list_models()))
-    return TimmWrapperConfig(architecture=architecture)
+def _refuse_unread_keys(modality: str, config: PreTrainedConfig, values: Mapping[str, Any]) -> None:
+    """Refuses keys that nothing has read: they end as plain attributes that the class knows nothing of."""
+    # Any: the dataclass that every configuration class is, which its type does not say
+    config_class: Any = type(config)
+    own = {f.name for f in fields(config_class)}
+    if "architecture" in own:
+        own |= _TIMM_KEYS
+    unread = [k for k in values if k in vars(config) and k not in own | _GENERIC_KEYS and not k.startswith("_")]
+    if not unread:
+        return
+    others = {key: value for key, value in values.items() if key not in unread}
+    known = own | set(config.attribute_map) | {"num_labels"} | set(vars(config_class(**others)))
+    for key in unread:
+        check_known(f"field of the {modality} tower's {config.model_type} configuration", key, tuple(sorted(known)))
 
 
 def _timm_config(spec: TowerSpec, config: PreTrainedConfig) -> PreTrainedConfig:
+    config = copy.deepcopy(config)  # it may be the user's own
     args = {**(config.model_args or {}), **spec.model_args}
     args.pop("num_classes", None)  # written by timm.save_for_hf; the wrapper passes its own
     pretrained_cfg = timm.get_pretrained_cfg(config.architecture)
     # Backbones built for one input size (ViT, Swin) must be told another; convolutional ones take any.
-    if spec.image_size is not None and getattr(pretrained_cfg, "fixed_input_size", False):
-        args.setdefault("img_size", spec.image_size)
+    is_fixed = "img_size" in args or getattr(pretrained_cfg, "fixed_input_size", False)
+    if spec.image_size is not None and is_fixed:
+        args["img_size"] = spec.image_size
     config.model_args = args or None
     return config
 

@@ -52,5 +52,27 @@ class TimmBackbone(TimmWrapperModel):
             own[name].copy_(source[name])
             own[name]._is_hf_initialized = True
 
+    def load_resampled(self, state: dict[str, torch.Tensor]) -> None:
+        """Loads timm weights of this architecture made for another image size, fitted to this one as timm does it.
+
+        Args:
+            state: By timm's own names; others, a classifier's for instance, are left aside.
+
+        Raises:
+            KeyError: if a tensor is lacking.
+            RuntimeError: of torch, if they fit at no size.
+        """
+        own = self.timm_model.state_dict().keys()
+        # with a classifier, if a made-up one: timm knows its own weights by it
+        kwargs: Any = {"num_classes": 1, **(self.config.model_args or {})}
+        with torch.device("cpu"):
+            fresh = timm.create_model(self.config.architecture, **kwargs).state_dict()
+            whole = {name: state[name] if name in own else tensor for name, tensor in fresh.items()}
+            overlay = {"state_dict": whole, "source": "", "num_classes": 1, "label_offset": 0}
+            fitted = timm.create_model(
+                self.config.architecture, pretrained=True, pretrained_cfg_overlay=overlay, **kwargs
+            ).state_dict()
+        self.timm_model.load_state_dict({name: tensor for name, tensor in fitted.items() if name in own})
+
 
 __all__ = ["TimmBackbone"]

@@ -12,65 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
-from transformers import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
 
 from .modeling_outputs import TowerOutput
-from .modeling_timm import TimmBackbone
-
-_WIDTH_FIELDS = ("hidden_size", "d_model", "dim", "n_embd", "embed_dim")
-
-
-def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
-    """Returns the encoder class for a configuration: timm, `AutoModel`'s, or the encoder half of an encoder-decoder.
-
-    Raises:
-        ValueError: if transformers knows no encoder for it.
-    """
-    if config.model_type == "timm_wrapper":
-        return TimmBackbone
-    mappings = (MODEL_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING)
-    for mapping in reversed(mappings) if config.is_encoder_decoder else mappings:
-        if type(config) in mapping:
-            found: Any = mapping[type(config)]
-            return found[0] if isinstance(found, tuple) else found
-    raise ValueError(
-        f"transformers has no encoder for model_type={config.model_type!r}: give a text encoder, a vision model, or a "
-        "timm architecture."
-    )
-
-
-def encoder_kwargs(model_class: type[PreTrainedModel]) -> dict[str, Any]:
-    """Constructor arguments that leave out the pooler: its weights would never get a gradient here."""
-    accepted = inspect.signature(model_class.__init__).parameters
-    return {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
-
-
-def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
-    """Builds an encoder with fresh weights."""
-    model_class = backbone_class(config)
-    # in the dtype of the whole model: the encoder's configuration may name the one in which it was saved
-    return model_class._from_config(config, dtype=torch.get_default_dtype(), **encoder_kwargs(model_class))
-
-
-def backbone_width(backbone: PreTrainedModel) -> int:
-    """Returns the channel count W of a backbone's last features.
-
-    Raises:
-        ValueError: if the configuration states none.
-    """
-    if isinstance(backbone, TimmBackbone):
-        # not `head_hidden_size`, which is the width after timm's pre-logits layer (mobilenetv3: 1024 against 576)
-        return backbone.timm_model.num_features
-    for field in _WIDTH_FIELDS:
-        if isinstance(width := getattr(backbone.config, field, None), int):
-            return width
-    if sizes := getattr(backbone.config, "hidden_sizes", None):
-        return sizes[-1]
-    raise ValueError(
-        f"Cannot tell the feature width of {type(backbone).__name__}: its configuration has none of "
-        f"{', '.join(_WIDTH_FIELDS)}, hidden_sizes."
-    )
+from .modeling_pretrained_towers import build_backbone, feature_layout, read_features
 
 
 def sincos_position_2d(
@@ -138,7 +84,7 @@ class Tower(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.frozen = frozen
-        self.width = backbone_width(backbone)
+        self.width, self.channels_last = feature_layout(backbone)
         self.norm = nn.LayerNorm(self.width, eps=layer_norm_eps)
         self.projection = nn.Linear(self.width, hidden_size)
         self.absent_token = nn.Parameter(torch.zeros(1, 1, hidden_size))
@@ -261,11 +207,15 @@ def _attend_to_something(attention_mask: torch.Tensor) -> torch.Tensor:
 class ImageTower(Tower):
     """Any timm backbone or Hugging Face vision model; feature maps get a fixed 2-D position embedding."""
 
-    @property
-    def channels_last(self) -> bool:
-        """Whether the backbone's feature maps are (B, h, w, W)."""
-        timm_model = getattr(self.backbone, "timm_model", None)
-        return str(getattr(timm_model, "output_fmt", "NCHW")) == "NHWC"
+    def __init__(self, backbone: PreTrainedModel, *args: Any) -> None:  # noqa: ANN401 (as for every tower)
+        parameters = inspect.signature(backbone.forward).parameters.values()
+        named = [p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+        if needed := [name for name in named if name != "pixel_values"]:
+            raise ValueError(
+                f"{type(backbone).__name__} reads no plain pictures: beside pixel_values it needs {', '.join(needed)}. "
+                "Give another vision model."
+            )
+        super().__init__(backbone, *args)
 
     def _backbone_kwargs(self, pixel_values: torch.Tensor) -> dict[str, Any]:
         kwargs: dict[str, Any] = {"do_pooling": False} if "do_pooling" in self.accepted else {}
@@ -283,7 +233,7 @@ class ImageTower(Tower):
             return_dict=True,
             **self._backbone_kwargs(pixel_values),
         )
-        features, grid = flatten_features(outputs.last_hidden_state, self.width, self.channels_last)
+        features, grid = flatten_features(read_features(outputs), self.width, self.channels_last)
         tokens = self.projection(self.norm(features))
         if grid is not None:
             height, width = grid
@@ -295,4 +245,4 @@ class ImageTower(Tower):
 
 TOWER_CLASSES: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower}
 
-__all__ = ["TOWER_CLASSES", "Tower", "backbone_class", "build_backbone", "encoder_kwargs"]
+__all__ = ["TOWER_CLASSES", "Tower", "build_backbone"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import BertConfig, CLIPConfig
+from transformers import AutoConfig, BertConfig, CLIPConfig, TimmWrapperConfig
 
 from hf_multimodal.modeling.configuration_towers import TowerSpec, parse_tower, parse_towers, timm_hub_id, tower_config
 
@@ -109,3 +109,83 @@ def test_timm_hub_id():
     assert timm_hub_id("resnet18.tv_in1k") == "timm/resnet18.tv_in1k"
     assert timm_hub_id("timm/resnet18") == "timm/resnet18"
     assert timm_hub_id("bert-base-uncased") == "bert-base-uncased"
+
+
+VIT = {"architecture": "vit_tiny_patch16_224", "model_args": {"depth": 1}}
+
+
+@pytest.mark.parametrize("config", [VIT, TimmWrapperConfig(**VIT)], ids=["dict", "object"])
+def test_image_size_and_arguments_reach_a_given_timm_configuration(config):
+    tower = parse_tower("image", {"config": config, "image_size": 96, "model_args": {"patch_size": 8}})
+    assert tower_config("image", tower).model_args == {"depth": 1, "patch_size": 8, "img_size": 96}
+    # what the user gave stays as it is
+    assert (config["model_args"] if isinstance(config, dict) else config.model_args) == {"depth": 1}
+
+
+def test_image_size_wins_over_the_saved_one(tmp_path):
+    args = {"img_size": [224, 224]}
+    saved = {"architecture": VIT["architecture"], "num_classes": 10, "model_args": args, "pretrained_cfg": {}}
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert tower_config("image", TowerSpec(path=str(tmp_path), image_size=96)).model_args == {"img_size": 96}
+    assert tower_config("image", TowerSpec(path=str(tmp_path))).model_args == {"img_size": [224, 224]}
+
+
+@pytest.mark.parametrize(
+    ("modality", "tower", "message"),
+    [
+        ("image", {"config": VIT, "architecture": "resnet18"}, "both a config and architecture='resnet18'"),
+        ("text", {"config": BERT, "image_size": 96}, "text tower has image_size=96, which it does not read"),
+        ("text", {"config": BERT, "model_args": {"a": 1}}, "text tower has model_args=.*which it does not read"),
+        ("image", {"config": VIT, "tokenizer": "x"}, "image tower has tokenizer='x', which it does not read"),
+    ],
+)
+def test_fields_without_effect(modality, tower, message):
+    with pytest.raises(ValueError, match=message):
+        parse_tower(modality, tower)
+
+
+def test_model_arguments_are_timms_alone():
+    with pytest.raises(ValueError, match="model_args=.*which only timm reads, but its backbone is 'vit'"):
+        tower_config("image", TowerSpec(config={"model_type": "vit"}, model_args={"depth": 1}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"model_type": "bert", "hidden_sizee": 64}, "Unknown field .* 'hidden_sizee'. Did you mean 'hidden_size'"),
+        # by the name that the class maps to its own `dim`
+        ({"model_type": "distilbert", "hidden_sise": 64}, "'hidden_sise'. Did you mean 'hidden_size'"),
+        ({"model_type": "timm_wrapper", "model_arg": {}}, "timm_wrapper configuration 'model_arg'. Did you mean"),
+        ({"architecture": "resnet_18", "model_type": "timm_wrapper"}, "Unknown timm architecture 'resnet_18'"),
+    ],
+)
+def test_unknown_keys_of_a_configuration(values, message):
+    with pytest.raises(ValueError, match=message):
+        tower_config("text", TowerSpec(config=values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model_type": "distilbert", "hidden_size": 32, "num_hidden_layers": 1, "n_heads": 2},
+        {"model_type": "bert", "num_labels": 3, "torch_dtype": "float32", "attn_implementation": "eager"},
+        {"model_type": "bert", "id2label": {0: "a"}, "auto_map": {}, "tokenizer_class": "BertTokenizer"},
+        {"model_type": "llama", "rope_theta": 1e4, "temperature": 0.5},
+        {"model_type": "clip", "text_config": {"hidden_size": 16}},
+    ],
+)
+def test_keys_that_a_configuration_takes_without_a_field(values):
+    assert tower_config("text", TowerSpec(config=values)).model_type == values["model_type"]
+
+
+@pytest.mark.parametrize(
+    "model_type", ["bert", "t5", "llama", "gpt2", "swin", "convnext", "timm_wrapper", "modernbert"]
+)
+def test_what_a_configuration_saves_is_known(model_type):
+    values = AutoConfig.for_model(model_type).to_dict()
+    assert tower_config("text", TowerSpec(config=values)).model_type == model_type
+
+
+def test_values_of_a_wrong_type_are_value_errors():
+    with pytest.raises(ValueError, match="The text tower's configuration: .*hidden_size"):
+        tower_config("text", TowerSpec(config={"model_type": "bert", "hidden_size": "wide"}))

@@ -8,11 +8,36 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from transformers import BertForMaskedLM, BertForSequenceClassification, BertModel, CLIPConfig, CLIPModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    CLIPConfig,
+    CLIPModel,
+    LlamaForCausalLM,
+    SiglipTextConfig,
+    SiglipTextModel,
+    T5EncoderModel,
+    TimmWrapperConfig,
+)
+from transformers import PreTrainedConfig as Config
+from transformers.modeling_outputs import ModelOutput
 
+from hf_multimodal.modeling import modeling_pretrained_towers
+from hf_multimodal.modeling.configuration_towers import parse_tower
+from hf_multimodal.modeling.configuration_towers import tower_config as config_of_tower
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalModel
+from hf_multimodal.modeling.modeling_pretrained_towers import (
+    backbone_class,
+    build_backbone,
+    feature_layout,
+    read_features,
+)
 from hf_multimodal.modeling.modeling_timm import TimmBackbone
-from tests.tiny import IMAGE_TOWERS, SIDE, TEXT_TOWERS, TIMM_WITH_BUFFERS, tiny_towers, tower_config
+from tests.tiny import IMAGE_TOWERS, OTHER_IMAGE_TOWERS, SIDE, TEXT_TOWERS, TIMM_WITH_BUFFERS, tiny_towers, tower_config
 
 FUSION = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 RESNET = IMAGE_TOWERS["timm resnet"]
@@ -209,3 +234,124 @@ def test_folder_of_an_architecture_that_this_timm_does_not_know(tmp_path):
         (ImportError, ValueError), match="'resnet_18' is not supported in your version of timm|Unknown timm"
     ):
         build(image=str(folder))
+
+
+def test_backbone_class():
+    assert backbone_class(TimmWrapperConfig(architecture="resnet18")) is TimmBackbone
+    assert backbone_class(tower_config(TEXT_TOWERS["t5"])) is T5EncoderModel
+    assert backbone_class(BertConfig()).__name__ == "BertModel"
+    assert backbone_class(LlamaForCausalLM.config_class()).__name__ == "LlamaModel"
+    assert backbone_class(SiglipTextConfig()) is SiglipTextModel  # in no mapping of transformers
+    with pytest.raises(ValueError, match="transformers has no encoder for model_type=''"):
+        backbone_class(Config())
+
+
+def test_width_is_that_of_the_features():
+    """mobilenetv3 ends in a wider layer that only its own classifier uses."""
+    backbone = build_backbone(tower_config(IMAGE_TOWERS["timm mobilenetv3"]))
+    assert feature_layout(backbone)[0] == backbone.timm_model.num_features != backbone.timm_model.head_hidden_size
+
+
+def test_width_that_is_not_stated():
+    backbone = build_backbone(tower_config(TEXT_TOWERS["bert"]))
+    assert feature_layout(backbone) == (16, False)
+    backbone.config = Config()
+    with pytest.raises(
+        ValueError, match="Cannot tell the feature width of BertModel.*hidden_size, d_model.*hidden_sizes"
+    ):
+        feature_layout(backbone)
+
+
+def test_no_width_is_measured_where_it_is_stated(monkeypatch):
+    monkeypatch.setattr(modeling_pretrained_towers, "_shape_of_features", lambda _: pytest.fail("measured"))
+    for name, values in (TEXT_TOWERS | IMAGE_TOWERS).items():
+        assert feature_layout(build_backbone(tower_config(values)))[0] > 0, name
+
+
+def test_measuring_draws_no_random_numbers():
+    backbone = build_backbone(tower_config(OTHER_IMAGE_TOWERS["cvt"]))
+    state = torch.get_rng_state()
+    feature_layout(backbone)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_outputs_without_features():
+    with pytest.raises(ValueError, match="A ModelOutput has neither last_hidden_state nor feature_maps"):
+        read_features(ModelOutput(logits=torch.ones(1)))
+
+
+@pytest.mark.parametrize("kind", ["siglip", "altclip", "chinese_clip", "blip"])
+@pytest.mark.parametrize("modality", ["text", "image"])
+def test_half_of_any_dual_encoder(tmp_path, kind, modality):
+    """Some halves expect their weights with the half's name in front, some without."""
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {**small, "vocab_size": 32, "pad_token_id": 0, **({"project_dim": 24} if kind == "altclip" else {})}
+    vision = {**small, "image_size": SIDE, "patch_size": 8}
+    config = AutoConfig.for_model(kind, text_config=text, vision_config=vision)
+    whole = AutoModel.from_config(config).eval()
+    whole.save_pretrained(tmp_path)
+    loaded = backbone(build(**{modality: str(tmp_path)}), modality)
+    half, inputs = {
+        "text": ("text_model", {"input_ids": IDS}),
+        "image": ("vision_model", {"pixel_values": PIXELS}),
+    }[modality]
+    expected = getattr(whole, half)(**inputs).last_hidden_state
+    torch.testing.assert_close(loaded(**inputs).last_hidden_state, expected)
+
+
+_SMALL_VIT = {"embed_dim": 16, "depth": 1, "num_heads": 2, "patch_size": 8, "img_size": SIDE}
+_SMALL_SWIN = {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "img_size": 64, "window_size": 8}
+RESIZED = {
+    "vit": {"architecture": "vit_tiny_patch16_224", "model_args": _SMALL_VIT},
+    "swin": {"architecture": "swin_tiny_patch4_window7_224", "model_args": _SMALL_SWIN},
+}
+
+
+@pytest.mark.parametrize("name", RESIZED)
+@pytest.mark.parametrize("source", ["bare", "hub", "ours", "hub and config"])
+def test_another_image_size(tmp_path, name, source):
+    """An explicit image_size wins over the saved one, and the weights are resampled as timm does it."""
+    values = RESIZED[name]
+    folder, model = timm_hub_folder(tmp_path / "timm", values)
+    tower = {"path": str(folder), "image_size": 48}
+    if source == "bare":
+        (folder / "config.json").unlink()
+        tower |= values
+    elif source == "ours":
+        TimmBackbone.from_pretrained(
+            folder, config=config_of_tower("image", parse_tower("image", str(folder)))
+        ).save_pretrained(tmp_path / "o")
+        tower["path"] = str(tmp_path / "o")
+    elif source == "hub and config":
+        tower["config"] = values
+    resized = timm.create_model(
+        values["architecture"],
+        pretrained=True,
+        pretrained_cfg_overlay={"state_dict": model.state_dict(), "num_classes": 10},
+        num_classes=0,
+        **{**values["model_args"], "img_size": 48},
+    ).eval()
+    pixels = torch.randn(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    loaded = build(image=tower)
+    actual = backbone(loaded, "image")(pixel_values=pixels, do_pooling=False).last_hidden_state
+    assert torch.equal(actual, resized.forward_features(pixels))
+    # and the model that was built knows its size
+    loaded.save_pretrained(tmp_path / "fused")
+    again = MultimodalModel.from_pretrained(tmp_path / "fused").eval()
+    assert torch.equal(again(pixel_values=pixels).pooler_output, loaded(pixel_values=pixels).pooler_output)
+
+
+@pytest.mark.parametrize("has_config", [True, False])
+def test_another_image_size_that_timm_cannot_resample_to(tmp_path, has_config):
+    values = {
+        "architecture": "cait_xxs24_224",
+        "model_args": {"embed_dim": 16, "depth": 1, "num_heads": 2, "img_size": 64},
+    }
+    folder, _ = timm_hub_folder(tmp_path / "timm", values)
+    tower = {"path": str(folder), "image_size": 96}
+    if not has_config:
+        (folder / "config.json").unlink()
+        tower |= values
+    message = "do not fit timm architecture 'cait_xxs24_224' .*size mismatch.*resamples .* to no other image_size"
+    with pytest.raises(ValueError, match=message):
+        build(image=tower)

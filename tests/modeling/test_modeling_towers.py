@@ -6,22 +6,41 @@ import math
 
 import pytest
 import torch
-from transformers import BertConfig, LlamaForCausalLM, T5EncoderModel, TimmWrapperConfig
-from transformers import PreTrainedConfig as Config
+from transformers import Siglip2VisionConfig
 
-from hf_multimodal.modeling.modeling_timm import TimmBackbone
+from hf_multimodal.modeling.modeling_multimodal import MultimodalModel
 from hf_multimodal.modeling.modeling_towers import (
     ImageTower,
     TextTower,
-    backbone_class,
-    backbone_width,
     build_backbone,
     flatten_features,
     sincos_position_2d,
 )
-from tests.tiny import IMAGE_TOWERS, SIDE, TEXT_TOWERS, tower_config
+from tests.tiny import IMAGE_TOWERS, OTHER_IMAGE_TOWERS, SIDE, TEXT_TOWERS, tower_config
 
 WIDTH = 12
+FUSION = {"hidden_size": WIDTH, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+DUAL_TEXT = {
+    "vocab_size": 32,
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "pad_token_id": 0,
+}
+# Width, tokens of a 32 x 32 picture: strides of 32, but 16 for MobileViTv2 and CvT, 8 for FocalNet and SAM 2.
+OTHER_FEATURES = {
+    "mobilenet_v1": (256, 1),
+    "mobilenet_v2": (1280, 1),
+    "efficientnet": (320, 1),
+    "mobilevit": (32, 1),
+    "mobilevitv2": (128, 4),
+    "cvt": (16, 4),
+    "swiftformer": (16, 1),
+    "focalnet": (16, 16),
+    "sam2": (16, 16),
+    "timm_backbone": (288, 1),
+}
 # Picture side -> tokens, where it is known by hand: patches of 8 (and one class token), strides of 4 to 32.
 IMAGE_TOKENS = {
     "timm resnet": {32: 1, 64: 4, 96: 9},
@@ -239,25 +258,31 @@ def test_features_it_cannot_read(shape):
         flatten_features(torch.zeros(shape), 2, channels_last=False)
 
 
-def test_backbone_class():
-    assert backbone_class(TimmWrapperConfig(architecture="resnet18")) is TimmBackbone
-    assert backbone_class(tower_config(TEXT_TOWERS["t5"])) is T5EncoderModel
-    assert backbone_class(BertConfig()).__name__ == "BertModel"
-    assert backbone_class(LlamaForCausalLM.config_class()).__name__ == "LlamaModel"
-    with pytest.raises(ValueError, match="transformers has no encoder for model_type=''"):
-        backbone_class(Config())
+@pytest.mark.parametrize("name", OTHER_IMAGE_TOWERS)
+def test_widths_and_layouts_that_no_configuration_states(tmp_path, name):
+    """The features of these are as wide as their last stage, whatever the configuration calls it."""
+    width, tokens = OTHER_FEATURES[name]
+    config = tower_config(OTHER_IMAGE_TOWERS[name])
+    model = MultimodalModel.from_towers_pretrained(image=config, **FUSION).eval()
+    assert model.towers["image"].width == width
+    pixels = torch.randn(1, 3, SIDE, SIDE)
+    output = model.towers["image"](None, pixel_values=pixels)
+    assert output.tokens.shape == (1, tokens, WIDTH)
+    model.save_pretrained(tmp_path)
+    loaded = MultimodalModel.from_pretrained(tmp_path).eval()  # built on the meta device
+    torch.testing.assert_close(loaded.towers["image"](None, pixel_values=pixels).tokens, output.tokens)
 
 
-def test_width_is_that_of_the_features():
-    """mobilenetv3 ends in a wider layer that only its own classifier uses."""
-    backbone = build_backbone(tower_config(IMAGE_TOWERS["timm mobilenetv3"]))
-    assert backbone_width(backbone) == backbone.timm_model.num_features != backbone.timm_model.head_hidden_size
+def test_pictures_alone_must_do():
+    config = Siglip2VisionConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    message = "Siglip2VisionModel reads no plain pictures: beside pixel_values it needs pixel_attention_mask, spatial"
+    with pytest.raises(ValueError, match=message):
+        ImageTower(build_backbone(config), WIDTH, 1e-6, False)
 
 
-def test_width_that_is_not_stated():
-    backbone = build_backbone(tower_config(TEXT_TOWERS["bert"]))
-    backbone.config = Config()
-    with pytest.raises(
-        ValueError, match="Cannot tell the feature width of BertModel.*hidden_size, d_model.*hidden_sizes"
-    ):
-        backbone_width(backbone)
+@pytest.mark.parametrize("name", ["siglip_text_model", "clip_text_model", "altclip_text_model"])
+def test_text_halves_of_dual_encoders(name):
+    values = {**DUAL_TEXT, **({"project_dim": 24} if name == "altclip_text_model" else {})}
+    tower = build(TextTower, {"model_type": name, **values})
+    assert tower.width == values.get("project_dim", 16)  # AltCLIP projects its features
+    assert tower(None, input_ids=torch.tensor([[2, 7, 3]])).tokens.shape == (1, 3, WIDTH)
