@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Fuse any Hugging Face text encoder with any timm vision encoder, inside transformers.
+"""Fuse any Hugging Face text and audio encoders with any timm vision encoder, inside transformers.
 
 Importing this package is light: it loads neither torch nor transformers. Public names load their module on first
 use, and transformers' auto classes know the package from the moment either of the two is imported.
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hf_multimodal.data.collator import MultimodalCollator
     from hf_multimodal.data.loading import load_rows
     from hf_multimodal.data.scenes import make_scenes
+    from hf_multimodal.modeling.audio_processing_multimodal import MultimodalAudioProcessor
     from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
     from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
     from hf_multimodal.modeling.modeling_multimodal import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "MultimodalAudioProcessor",
     "MultimodalClassificationPipeline",
     "MultimodalCollator",
     "MultimodalConfig",
@@ -47,6 +49,7 @@ __all__ = [
 
 # Where each lazy public name lives. Type checkers read the imports above, the interpreter reads this table.
 _MODULE_OF = {
+    "MultimodalAudioProcessor": "hf_multimodal.modeling.audio_processing_multimodal",
     "MultimodalClassificationPipeline": "hf_multimodal.modeling.pipeline_multimodal",
     "MultimodalCollator": "hf_multimodal.data.collator",
     "MultimodalConfig": "hf_multimodal.modeling.configuration_multimodal",

@@ -30,6 +30,7 @@ MODEL_TYPE = "hf_multimodal"
 _CONFIG = "hf_multimodal.modeling.configuration_multimodal"
 _MODELS = "hf_multimodal.modeling.modeling_multimodal"
 _IMAGE_PROCESSOR = "hf_multimodal.modeling.image_processing_multimodal"
+_AUDIO_PROCESSOR = "hf_multimodal.modeling.audio_processing_multimodal"
 _PROCESSOR = "hf_multimodal.modeling.processing_multimodal"
 _PIPELINE = "hf_multimodal.modeling.pipeline_multimodal"
 
@@ -67,6 +68,7 @@ class _StandInType(type):
 
 
 _STAND_IN_MODULE = {
+    "MultimodalAudioProcessor": _AUDIO_PROCESSOR,
     "MultimodalConfig": _CONFIG,
     "MultimodalImageProcessor": _IMAGE_PROCESSOR,
     "MultimodalProcessor": _PROCESSOR,
@@ -91,6 +93,7 @@ def register() -> None:
     _register_models(import_module(_MODELS))
 
     images = import_module(f"{_AUTO}.image_processing_auto")
+    sounds = import_module(f"{_AUTO}.feature_extraction_auto")
     processors = import_module(f"{_AUTO}.processing_auto")
     pipelines = import_module("transformers.pipelines")
     image_processor_class = import_module(_IMAGE_PROCESSOR).MultimodalImageProcessor
@@ -100,8 +103,12 @@ def register() -> None:
     images.AutoImageProcessor.register(
         config_class, image_processor_classes={"torchvision": image_processor_class}, exist_ok=True
     )
+    sounds.AutoFeatureExtractor.register(
+        config_class, import_module(_AUDIO_PROCESSOR).MultimodalAudioProcessor, exist_ok=True
+    )
     processors.AutoProcessor.register(config_class, processor_class, exist_ok=True)
-    for mapping in (images.IMAGE_PROCESSOR_MAPPING, processors.PROCESSOR_MAPPING):
+    mappings = (images.IMAGE_PROCESSOR_MAPPING, sounds.FEATURE_EXTRACTOR_MAPPING, processors.PROCESSOR_MAPPING)
+    for mapping in mappings:
         # There is no public way to take an entry back. A stand-in that stayed would still answer as the real class.
         getattr(mapping, "_extra_content", {}).pop(_STAND_INS["MultimodalConfig"], None)
     _register_pipeline(pipelines, pipeline_class)
@@ -134,6 +141,12 @@ def _stand_in_image_processor(image_processing_auto: ModuleType) -> None:
     )
 
 
+def _stand_in_audio_processor(feature_extraction_auto: ModuleType) -> None:
+    feature_extraction_auto.FEATURE_EXTRACTOR_MAPPING.register(
+        _STAND_INS["MultimodalConfig"], _STAND_INS["MultimodalAudioProcessor"], exist_ok=True
+    )
+
+
 def _stand_in_processor(processing_auto: ModuleType) -> None:
     processing_auto.AutoProcessor.register(
         _STAND_INS["MultimodalConfig"], _STAND_INS["MultimodalProcessor"], exist_ok=True
@@ -148,6 +161,7 @@ def _stand_in_pipeline(pipelines: ModuleType) -> None:
 _ON_LOAD: dict[str, Callable[[ModuleType], None]] = {
     f"{_AUTO}.configuration_auto": _stand_in_config,
     f"{_AUTO}.image_processing_auto": _stand_in_image_processor,
+    f"{_AUTO}.feature_extraction_auto": _stand_in_audio_processor,
     f"{_AUTO}.processing_auto": _stand_in_processor,
     "transformers.pipelines": _stand_in_pipeline,
     _MODELS: _register_models,

@@ -59,6 +59,7 @@ TEXT_TOWERS = {
         "dropout": 0.0,
         "attention_dropout": 0.0,
     },
+    "lstm": {"model_type": "lstm_text", "vocab_size": 32, "embedding_size": 8, "hidden_size": 16},
     "t5": {
         "model_type": "t5",
         "vocab_size": 32,
@@ -151,6 +152,55 @@ OTHER_IMAGE_TOWERS = {
         "use_pretrained_backbone": False,
     },
 }
+_AUDIO_SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+# Spectrograms as pictures, samples, transformers' own kinds of spectrogram; each with its processor's arguments.
+AUDIO_TOWERS = {
+    "timm resnet": (
+        {"architecture": "resnet18", "model_args": {"channels": [8, 8, 16, 16], "in_chans": 1}},
+        {"sampling_rate": 8000, "num_mel_bins": 16, "max_seconds": 0.32},
+    ),
+    "wav2vec2": (
+        {
+            "model_type": "wav2vec2",
+            **_AUDIO_SIZES,
+            "conv_dim": [8, 8],
+            "conv_stride": [5, 4],
+            "conv_kernel": [10, 8],
+            "num_feat_extract_layers": 2,
+            "num_conv_pos_embeddings": 4,
+            "num_conv_pos_embedding_groups": 2,
+            "feat_extract_norm": "layer",
+            "apply_spec_augment": False,
+            "hidden_dropout": 0.0,
+            "layerdrop": 0.0,
+        },
+        {"return_attention_mask": True},
+    ),
+    "audio-spectrogram-transformer": (
+        {
+            "model_type": "audio-spectrogram-transformer",
+            **_AUDIO_SIZES,
+            "patch_size": 8,
+            "num_mel_bins": 16,
+            "max_length": 32,
+            "frequency_stride": 8,
+            "time_stride": 8,
+        },
+        {"num_mel_bins": 16, "max_length": 32},
+    ),
+    "whisper": (
+        {
+            "model_type": "whisper",
+            "d_model": 16,
+            "encoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 16,
+            "num_mel_bins": 16,
+            "max_source_positions": 50,
+        },
+        {"feature_size": 16, "chunk_length": 1},
+    ),
+}
 # Backbones whose position tables are not in their state dict.
 TIMM_WITH_BUFFERS = {
     "swin": IMAGE_TOWERS["timm swin"],
@@ -168,18 +218,19 @@ def tower_config(values):
     return AutoConfig.for_model(values.pop("model_type", "timm_wrapper"), **values)
 
 
-def tiny_towers(text="bert", image="timm vit"):
+def tiny_towers(text="bert", image="timm vit", audio=None):
     """Returns modality -> configuration, for `from_towers_pretrained`; None leaves a tower out."""
     chosen = {"text": text and TEXT_TOWERS[text], "image": image and IMAGE_TOWERS[image]}
+    chosen["audio"] = audio and AUDIO_TOWERS[audio][0]
     return {modality: tower_config(values) for modality, values in chosen.items() if values}
 
 
-def tiny_model(cls=MultimodalForClassification, *, text="bert", image="timm vit", seed=0, **config):
+def tiny_model(cls=MultimodalForClassification, *, text="bert", image="timm vit", audio=None, seed=0, **config):
     """Builds a model with random weights, the same for the same seed, in evaluation mode and without dropout."""
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     torch.manual_seed(seed)
     return cls.from_towers_pretrained(
-        **tiny_towers(text, image), **{**small, "hidden_dropout_prob": 0.0, **config}
+        **tiny_towers(text, image, audio), **{**small, "hidden_dropout_prob": 0.0, **config}
     ).eval()
 
 
@@ -188,13 +239,25 @@ def tiny_tokenizer():
     return build_word_tokenizer(TEXTS, max_length=16)
 
 
-def tiny_processor(text=True, image=True):
-    """Builds the processor of `tiny_model`; False leaves a component out."""
+def tiny_processor(text=True, image=True, audio=None):
+    """Builds the processor of `tiny_model`; False leaves a component out, `audio` names its tower."""
     square = {"height": SIDE, "width": SIDE}
+    listening = None
+    if audio:
+        config, preprocessing = AUDIO_TOWERS[audio]
+        spec = {"audio": {"config": config, "preprocessing": preprocessing}}
+        listening = MultimodalProcessor.from_towers_pretrained(**spec).feature_extractor
     return MultimodalProcessor(
         image_processor=MultimodalImageProcessor(size=square, crop_size=square) if image else None,
         tokenizer=tiny_tokenizer() if text else None,
+        feature_extractor=listening,
     )
+
+
+def tiny_sounds(rate, seconds=(0.3, 0.1, 0.2), seed=0):
+    """Draws noise of some lengths in seconds."""
+    generator = np.random.default_rng(seed)
+    return [generator.normal(size=int(rate * s)).astype(np.float32) for s in seconds]
 
 
 def tiny_pictures(count=3, size=(SIDE, SIDE), seed=0):
@@ -207,6 +270,8 @@ def tiny_batch(processor=None, **tensors):
     """Processes `TEXTS` and as many pictures; keyword arguments (labels, say) join the batch as they are."""
     processor = processor or tiny_processor()
     given = {"text": TEXTS, "image": tiny_pictures()}
-    names = {"text": "text", "image": "images"}
+    if "audio" in processor.modalities:
+        given["audio"] = tiny_sounds(processor.feature_extractor.sampling_rate)
+    names = {"text": "text", "image": "images", "audio": "audio"}
     batch = processor(**{names[m]: given[m] for m in processor.modalities}, return_tensors="pt")
     return {**batch, **tensors}

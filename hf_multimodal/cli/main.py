@@ -16,7 +16,7 @@ from hf_multimodal.cli.train import train
 
 app = typer.Typer(
     name="hf-multimodal",
-    help="Train, evaluate and use models that fuse text and images.",
+    help="Train, evaluate and use models that fuse text, images and sound.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,7 +38,7 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train, evaluate and use models that fuse text and images."""
+    """Train, evaluate and use models that fuse text, images and sound."""
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ def predict(
     model: Model,
     text: Annotated[str | None, typer.Option(help="Text of one row.")] = None,
     image: Annotated[Path | None, typer.Option(help="Image file of one row.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Sound file of one row.")] = None,
     source: Source = None,
     split: Split = None,
     column: Column = None,
@@ -23,16 +24,16 @@ def predict(
     batch_size: BatchSize = 64,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict one row (--text, --image), printed as JSON, or many rows (--source) into a parquet file (--output)."""
+    """Predict one row (--text, --image, --audio), printed as JSON, or many (--source) into parquet (--output)."""
     if source is None:
-        if text is None and image is None:
-            raise ValueError("Nothing to predict: give --text and/or --image for one row, or --source for many.")
+        if text is None and image is None and audio is None:
+            raise ValueError("Nothing to predict: give --text, --image, --audio for one row, or --source for many.")
         from hf_multimodal.training.inference import predict_row
 
-        typer.echo(json.dumps(predict_row(model, text=text, image=image, top_k=top_k), indent=2))
+        typer.echo(json.dumps(predict_row(model, text=text, image=image, audio=audio, top_k=top_k), indent=2))
         return
-    if text is not None or image is not None:
-        raise ValueError("Give --source for many rows, or --text and --image for one, not both.")
+    if text is not None or image is not None or audio is not None:
+        raise ValueError("Give --source for many rows, or --text, --image, --audio for one, not both.")
     if output is None:
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState

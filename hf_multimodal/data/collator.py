@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Rows to a batch: opens images as they are needed, encodes labels, and names the row where anything is wrong."""
+"""Rows to a batch: opens images and sounds as needed, encodes labels, and names the row where anything is wrong."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,12 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_multimodal.data.labels import LabelError, LabelSchema
+from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.image_opening import ImageError, open_image
 
 if TYPE_CHECKING:
     import datasets
+    import numpy as np
     from PIL import Image
     from transformers import BatchFeature
 
@@ -90,8 +92,8 @@ class MultimodalCollator:
         if value is None:
             return None
         try:
-            return _READERS[modality](value)
-        except (ImageError, TypeError) as error:
+            return _READERS[modality](value, self.processor)
+        except (AudioError, ImageError, TypeError) as error:
             raise RowError(f"Row {row_id!r}, column {self._source(modality)!r}: {error}") from error
 
     def _labels(self, rows: Sequence[Row], row_ids: list[int | str], schema: LabelSchema) -> torch.Tensor:
@@ -122,7 +124,7 @@ def check_rows(dataset: "datasets.Dataset", collator: MultimodalCollator, descri
         collator.read_row(row, row.get("row_id", index))
 
 
-def _read_text(value: Any) -> str:  # noqa: ANN401 (any cell)
+def _read_text(value: Any, processor: "MultimodalProcessor") -> str:  # noqa: ANN401 (any cell)
     if not isinstance(value, str):
         raise TypeError(
             f"{value!r} is of type {type(value).__name__}, not a text. Convert the column with str(), or use None for "
@@ -131,10 +133,17 @@ def _read_text(value: Any) -> str:  # noqa: ANN401 (any cell)
     return value
 
 
-def _read_image(value: Any) -> "Image.Image | None":  # noqa: ANN401 (any cell)
-    is_empty = isinstance(value, Mapping) and value.get("bytes") is None and value.get("path") is None
-    return None if is_empty else open_image(value)
+def _read_image(value: Any, processor: "MultimodalProcessor") -> "Image.Image | None":  # noqa: ANN401 (any cell)
+    return None if _is_empty(value) else open_image(value)
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {"text": _read_text, "image": _read_image}
-_PROCESSOR_ARGUMENTS = {"text": "text", "image": "images"}
+def _read_audio(value: Any, processor: "MultimodalProcessor") -> "np.ndarray | None":  # noqa: ANN401 (any cell)
+    return None if _is_empty(value) else open_audio(value, sampling_rate=processor.feature_extractor.sampling_rate)
+
+
+def _is_empty(value: Any) -> bool:  # noqa: ANN401 (any cell)
+    return isinstance(value, Mapping) and all(value.get(key) is None for key in ("bytes", "path", "array"))
+
+
+_READERS: dict[str, Callable[[Any, Any], Any]] = {"text": _read_text, "image": _read_image, "audio": _read_audio}
+_PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio"}

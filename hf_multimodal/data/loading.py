@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Loads rows from any source under the package's own column names, with images left undecoded."""
+"""Loads rows from any source under the package's own column names, with images and sounds left undecoded."""
 
 import difflib
 import os
@@ -16,6 +16,11 @@ from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_kn
 
 COLUMNS = (*MODALITIES, "label", "id")
 ROW_ID = "row_id"
+# How columns of pictures and sounds come: undecoded, opened by the collator only.
+MEDIA = {"image": datasets.Image(decode=False), "audio": datasets.Audio(decode=False)}
+# `datasets` would want torchcodec to encode streamed sounds, though they are encoded.
+_UNDECODED = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+_STREAMED_MEDIA = {**MEDIA, "audio": _UNDECODED}
 
 
 def load_rows(
@@ -30,9 +35,9 @@ def load_rows(
 ) -> Rows:
     """Loads one split and maps its columns.
 
-    Image columns hold file paths, encoded bytes or decoded images in the source; in the result they are
-    `datasets.Image(decode=False)`, opened by the collator only. Paths in local tables are relative to the table's
-    folder and may not leave it. Nothing is written beside the source: `datasets` caches in its usual place.
+    Columns of images and sounds hold file paths, encoded bytes or decoded media in the source; in the result they are
+    undecoded `datasets.Image` and `datasets.Audio`, opened by the collator only. Paths in local tables are relative to
+    the table's folder and may not leave it. Nothing is written beside the source: `datasets` caches in its usual place.
 
     Args:
         source: `"scenes"` (built in); a `datasets.Dataset` or dictionary of them; a list of dict rows; a local folder
@@ -40,7 +45,7 @@ def load_rows(
             label, or listed in a metadata.csv); a .parquet, .csv, .tsv, .json or .jsonl file; or a Hub id.
         split: Name of the split, where the source has any; None takes the only one. A table's split is in its file's
             name, else it is `train`. A slice such as `train[:100]` works for files, folders and the Hub.
-        columns: The source's column for each of `text`, `image`, `label` and `id`; at least one modality.
+        columns: The source's column for each of `text`, `image`, `audio`, `label` and `id`; at least one modality.
         keep: Other columns to carry along under their own names.
         streaming: Whether to read rows as they are needed, without a cache.
         revision: Revision of a Hub dataset.
@@ -57,7 +62,7 @@ def load_rows(
     opened = open_source(
         source,
         split=split,
-        image_columns=[wanted["image"]] if "image" in wanted else [],
+        media_columns={name: modality for modality, name in wanted.items() if modality in MEDIA},
         streaming=streaming,
         revision=revision,
         options=load_kwargs,
@@ -111,7 +116,8 @@ def _check_features(wanted: Mapping[str, str], features: datasets.Features) -> N
     """Refuses columns of a type that no row can be right in."""
     remedies = {
         "text": ("text", _is_text, "Convert it to strings, or map another column."),
-        "image": ("images", _is_image, "Map a column of images, of encoded bytes or of file paths."),
+        "image": ("images", _is_media, "Map a column of images, of encoded bytes or of file paths."),
+        "audio": ("sounds", _is_media, "Map a column of sounds, of encoded bytes or of file paths."),
         "id": ("ids", _is_id, "Convert it to strings or integers, or leave `id` out to number the rows."),
     }
     for canonical, name in wanted.items():
@@ -133,10 +139,14 @@ def _is_id(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
     return _dtype(feature) in ("string", "large_string") or "int" in _dtype(feature)
 
 
-def _is_image(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+def _is_media(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
     if isinstance(feature, Mapping):
         return not set(feature) - {"bytes", "path"}
-    return isinstance(feature, datasets.Image) or _is_text(feature) or _dtype(feature) in ("binary", "large_binary")
+    return (
+        isinstance(feature, (datasets.Audio, datasets.Image))
+        or _is_text(feature)
+        or _dtype(feature) in ("binary", "large_binary")
+    )
 
 
 def _map_dataset(rows: datasets.Dataset, new_names: Mapping[str, str], folder: Path | None) -> datasets.Dataset:
@@ -144,14 +154,16 @@ def _map_dataset(rows: datasets.Dataset, new_names: Mapping[str, str], folder: P
     rows = rows.select_columns(list(new_names)).rename_columns(dict(new_names))
     if ROW_ID not in source_names:
         rows = rows.add_column(ROW_ID, list(range(len(rows))))
-    if "image" in source_names:
-        paths = _stored_paths(rows, "image") if folder is not None else None
+    for modality, feature in MEDIA.items():
+        if modality not in source_names:
+            continue
+        paths = _stored_paths(rows, modality) if folder is not None else None
         if folder is not None and paths is not None:
-            resolve = _path_resolver(folder, source_names["image"])
+            resolve = _path_resolver(folder, source_names[modality])
             ids = rows.with_format(None)[ROW_ID]
             resolved = [resolve(path, row) for path, row in zip(paths, ids, strict=True)]
-            rows = rows.remove_columns("image").add_column("image", resolved)
-        rows = rows.cast_column("image", datasets.Image(decode=False))
+            rows = rows.remove_columns(modality).add_column(modality, resolved)
+        rows = rows.cast_column(modality, feature)
     return rows
 
 
@@ -169,33 +181,38 @@ def _stored_paths(rows: datasets.Dataset, column: str) -> list[str | None] | Non
 
 def _map_stream(rows: datasets.IterableDataset, new_names: Mapping[str, str], folder: Path | None) -> Rows:
     source_names = {new: name for name, new in new_names.items()}
+    media = [modality for modality in MEDIA if modality in source_names]
     features = None
     if rows.features is not None:
         features = datasets.Features({new: rows.features[name] for name, new in new_names.items()})
         features.update({} if ROW_ID in features else {ROW_ID: datasets.Value("int64")})
-        if "image" in features:
-            features["image"] = datasets.Image(decode=False)
-        if isinstance(rows.features.get(source_names.get("image", "")), datasets.Image):
-            rows = rows.cast_column(source_names["image"], datasets.Image(decode=False))
-    resolve = _path_resolver(folder, source_names.get("image", "")) if folder is not None else None
-    map_row = partial(_map_row, new_names=dict(new_names), resolve=resolve)
+        features.update({modality: _STREAMED_MEDIA[modality] for modality in media})
+        for modality in media:
+            if isinstance(rows.features[source_names[modality]], type(MEDIA[modality])):
+                rows = rows.cast_column(source_names[modality], MEDIA[modality])
+    resolvers = {m: _path_resolver(folder, source_names[m]) if folder is not None else None for m in media}
+    map_row = partial(_map_row, new_names=dict(new_names), resolvers=resolvers)
     return rows.map(map_row, with_indices=True, remove_columns=rows.column_names, features=features)
 
 
 def _map_row(
-    row: Mapping[str, Any], index: int, new_names: Mapping[str, str], resolve: "_PathResolver | None"
+    row: Mapping[str, Any], index: int, new_names: Mapping[str, str], resolvers: Mapping[str, "_PathResolver | None"]
 ) -> dict[str, Any]:
     mapped = {new: row[name] for name, new in new_names.items()}
     mapped.setdefault(ROW_ID, index)
-    image = mapped.get("image")
-    if isinstance(image, (str, bytes)):
-        image = {"bytes": None, "path": image} if isinstance(image, str) else {"bytes": image, "path": None}
-    if resolve is not None and isinstance(image, Mapping) and image.get("bytes") is None:
-        path = resolve(image.get("path"), mapped[ROW_ID])
-        image = {"bytes": None, "path": path} if path is not None else None
-    if "image" in mapped:
-        mapped["image"] = image
+    for modality, resolve in resolvers.items():
+        mapped[modality] = _stored_form(mapped[modality], mapped[ROW_ID], resolve)
     return mapped
+
+
+def _stored_form(value: Any, row: int | str, resolve: "_PathResolver | None") -> Any:  # noqa: ANN401 (a cell)
+    """Brings paths and bytes into the form of an undecoded feature."""
+    if isinstance(value, (str, bytes)):
+        value = {"bytes": None, "path": value} if isinstance(value, str) else {"bytes": value, "path": None}
+    if resolve is not None and isinstance(value, Mapping) and value.get("bytes") is None:
+        path = resolve(value.get("path"), row)
+        return {"bytes": None, "path": path} if path is not None else None
+    return value
 
 
 _PathResolver = Callable[[str | None, int | str], str | None]

@@ -4,7 +4,7 @@
 
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import datasets
 
 from hf_multimodal.data.scenes import SPLITS, make_scenes
+from hf_multimodal.modeling.audio_opening import AudioError, encode_wav
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
 
@@ -56,7 +57,7 @@ def open_source(
     source: Source,
     *,
     split: str | None,
-    image_columns: Collection[str],
+    media_columns: Mapping[str, str],
     streaming: bool,
     revision: str | None,
     options: dict[str, Any],
@@ -70,7 +71,7 @@ def open_source(
     request = _Request(split, streaming, revision, options)
     if not isinstance(source, (str, Path)):
         _refuse_options(request, "Rows in memory")
-        return OpenedSource(_maybe_streamed(_rows_in_memory(source, split, image_columns), streaming))
+        return OpenedSource(_maybe_streamed(_rows_in_memory(source, split, media_columns), streaming))
     if source == SCENES:
         return OpenedSource(_maybe_streamed(_open_scenes(request), streaming))
     path = Path(source).expanduser()
@@ -110,20 +111,20 @@ def _open_scenes(request: _Request) -> datasets.Dataset:
     return make_scenes(split=_pick_split(request.split, SPLITS, SCENES), **request.options)
 
 
-def _rows_in_memory(source: Source, split: str | None, image_columns: Collection[str]) -> Rows:
+def _rows_in_memory(source: Source, split: str | None, media_columns: Mapping[str, str]) -> Rows:
     if isinstance(source, (datasets.DatasetDict, datasets.IterableDatasetDict)):
         return source[_pick_split(split, [str(name) for name in source], "the dataset dictionary")]
     if isinstance(source, (datasets.Dataset, datasets.IterableDataset)):
         return source
     if isinstance(source, Sequence) and not isinstance(source, bytes):
-        return _dataset_from_rows(source, image_columns)
+        return _dataset_from_rows(source, media_columns)
     raise TypeError(
         f"Rows cannot be read from a {type(source).__name__}. Give {SCENES!r}, a local file or folder, a Hub id, a "
         "datasets.Dataset, or a list of dict rows."
     )
 
 
-def _dataset_from_rows(rows: Sequence[Any], image_columns: Collection[str]) -> datasets.Dataset:
+def _dataset_from_rows(rows: Sequence[Any], media_columns: Mapping[str, str]) -> datasets.Dataset:
     if not rows:
         raise ValueError("The list of rows is empty: give at least one row.")
     for index, row in enumerate(rows):
@@ -131,9 +132,10 @@ def _dataset_from_rows(rows: Sequence[Any], image_columns: Collection[str]) -> d
             raise TypeError(f"Row {index} is a {type(row).__name__}; each row must be a dict of column name to value.")
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    for name in image_columns:
+    for name, modality in media_columns.items():
         if name in columns:
-            columns[name] = [_stored_image(value, index, name) for index, value in enumerate(columns[name])]
+            encode = _ENCODERS[modality]
+            columns[name] = [_stored_media(value, index, name, encode) for index, value in enumerate(columns[name])]
     for name, values in columns.items():
         try:
             datasets.Dataset.from_dict({name: values})
@@ -144,22 +146,34 @@ def _dataset_from_rows(rows: Sequence[Any], image_columns: Collection[str]) -> d
     return datasets.Dataset.from_dict(columns)
 
 
-def _stored_image(value: Any, row: int, column: str) -> dict[str, Any] | None:  # noqa: ANN401 (what open_image takes)
-    """Brings an image into the form of `datasets.Image(decode=False)`; encoded ones are not decoded here."""
+def _stored_media(
+    value: Any,  # noqa: ANN401 (what open_image and open_audio take)
+    row: int,
+    column: str,
+    encode: Callable[[Any], bytes],
+) -> dict[str, Any] | None:
+    """Brings an image or sound into the form of an undecoded feature; encoded ones are not decoded here."""
     if value is None:
         return None
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value.get("array") is None:
         return {"bytes": value.get("bytes"), "path": value.get("path")}
     if isinstance(value, (bytes, bytearray)):
         return {"bytes": bytes(value), "path": None}
     if isinstance(value, (str, Path)):
         return {"bytes": None, "path": str(value)}
     try:
-        buffer = io.BytesIO()
-        open_image(value).save(buffer, format="PNG")
-    except ImageError as error:
-        raise ImageError(f"Row {row}, column {column!r}: {error}") from error
-    return {"bytes": buffer.getvalue(), "path": None}
+        return {"bytes": encode(value), "path": None}
+    except (AudioError, ImageError) as error:
+        raise type(error)(f"Row {row}, column {column!r}: {error}") from error
+
+
+def _png(value: Any) -> bytes:  # noqa: ANN401 (what open_image takes)
+    buffer = io.BytesIO()
+    open_image(value).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+_ENCODERS: dict[str, Callable[[Any], bytes]] = {"image": _png, "audio": encode_wav}
 
 
 def _open_folder(folder: Path, request: _Request) -> OpenedSource:

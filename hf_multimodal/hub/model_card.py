@@ -167,7 +167,7 @@ def _files_line(folder: Path) -> str:
 
 
 def _example(modalities: tuple[str, ...]) -> str:
-    values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"'}
+    values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"', "audio": '"sound.wav"'}
     return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
 
 

@@ -10,8 +10,10 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
 from transformers.configuration_utils import SubConfigSpec
 
+from .configuration_lstm import LstmTextConfig
+
 # Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
-TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config"}
+TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
 MODALITIES = tuple(TOWER_CONFIG_FIELDS)
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
@@ -43,6 +45,7 @@ class MultimodalConfig(PreTrainedConfig):
         text_config: Any Hugging Face text encoder's configuration, or its dict with a `model_type`.
         vision_config: Any timm backbone (`{"architecture": "resnet18", "model_args": {…}}`) or Hugging Face vision
             model's configuration. `model_args` are handed to `timm.create_model` unchanged.
+        audio_config: Any Hugging Face audio encoder's configuration, or a timm backbone's, which reads spectrograms.
         hidden_size: Width of the fused tokens and of the pooled vector.
         fusion: Name of the fusion, one of `FUSIONS`.
         num_hidden_layers: Fusion layers.
@@ -77,10 +80,12 @@ class MultimodalConfig(PreTrainedConfig):
     sub_configs_defaults = {
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
+        "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
     }
 
     text_config: PreTrainedConfig | dict | None = None
     vision_config: PreTrainedConfig | dict | None = None
+    audio_config: PreTrainedConfig | dict | None = None
     hidden_size: int = 256
     fusion: str = "cross_attention"
     num_hidden_layers: int = 2
@@ -163,4 +168,12 @@ class MultimodalConfig(PreTrainedConfig):
         return config
 
 
-__all__ = ["FUSIONS", "MODALITIES", "PROBLEM_TYPES", "TOWER_CONFIG_FIELDS", "MultimodalConfig", "check_known"]
+__all__ = [
+    "FUSIONS",
+    "MODALITIES",
+    "PROBLEM_TYPES",
+    "TOWER_CONFIG_FIELDS",
+    "LstmTextConfig",
+    "MultimodalConfig",
+    "check_known",
+]

@@ -13,10 +13,14 @@ import timm
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from .configuration_multimodal import MODALITIES, check_known
+from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS, check_known
 
 # What only the other modality's tower reads.
-_FOREIGN_FIELDS = {"text": ("architecture", "model_args", "image_size"), "image": ("tokenizer",)}
+_FOREIGN_FIELDS = {
+    "text": ("architecture", "model_args", "image_size", "preprocessing"),
+    "image": ("tokenizer", "preprocessing"),
+    "audio": ("tokenizer", "image_size"),
+}
 # Keys that saved configurations carry, be they fields of their class or not.
 _GENERIC_KEYS = frozenset(
     "add_cross_attention auto_map bos_token_id cls_token_id custom_pipelines decoder_start_token_id eos_token_id "
@@ -41,6 +45,8 @@ class TowerSpec:
         architecture: timm architecture, for a folder that holds bare weights or, without `path`, for fresh weights.
         model_args: Keyword arguments for `timm.create_model`, for instance `{"pad_type": "same"}`.
         image_size: Side of the square input in pixels; None takes the backbone's own.
+        preprocessing: Arguments of the audio tower's processor: `MultimodalAudioProcessor`'s for a timm backbone, else
+            those of the encoder's own feature extractor.
         tokenizer: Tokenizer, or the id or folder of one; None takes the one in `path`.
         revision: Commit, tag or branch of a Hub id.
     """
@@ -52,6 +58,7 @@ class TowerSpec:
     architecture: str | None = None
     model_args: Mapping[str, Any] = field(default_factory=dict)
     image_size: int | None = None
+    preprocessing: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Any = None
     revision: str | None = None
 
@@ -132,7 +139,7 @@ def tower_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
     with _values_checked(modality):
         config = _given_or_saved_config(modality, spec)
     if config.model_type == "timm_wrapper":
-        return _timm_config(spec, config)
+        return _timm_config(modality, spec, config)
     if spec.model_args:
         raise ValueError(
             f"The {modality} tower has model_args={dict(spec.model_args)}, which only timm reads, but its backbone is "
@@ -156,7 +163,7 @@ def _given_or_saved_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
         )
     config = AutoConfig.from_pretrained(path, revision=spec.revision)
     # a checkpoint of a dual encoder (CLIP, SigLIP): take the half that reads this modality
-    half = getattr(config, {"text": "text_config", "image": "vision_config"}[modality], None)
+    half = getattr(config, TOWER_CONFIG_FIELDS[modality], None)
     return half if isinstance(half, PreTrainedConfig) else config
 
 
@@ -176,7 +183,7 @@ def weights_path(modality: str, spec: TowerSpec) -> str:
     """
     if spec.path is None:
         raise ValueError(f"The {modality} tower names no backbone: set path, config or (for timm) architecture.")
-    return timm_hub_id(spec.path) if modality == "image" else spec.path
+    return spec.path if modality == "text" else timm_hub_id(spec.path)
 
 
 def timm_hub_id(path: str) -> str:
@@ -188,7 +195,7 @@ def timm_hub_id(path: str) -> str:
 
 
 def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig:
-    model_type = values.pop("model_type", {"text": "bert", "image": "timm_wrapper"}[modality])
+    model_type = values.pop("model_type", "bert" if modality == "text" else "timm_wrapper")
     if model_type == "timm_wrapper" and "architecture" in values and not timm.is_model(values["architecture"]):
         check_known("timm architecture", values["architecture"], tuple(timm.list_models()))
     config = AutoConfig.for_model(model_type, **values)
@@ -212,7 +219,7 @@ def _refuse_unread_keys(modality: str, config: PreTrainedConfig, values: Mapping
         check_known(f"field of the {modality} tower's {config.model_type} configuration", key, tuple(sorted(known)))
 
 
-def _timm_config(spec: TowerSpec, config: PreTrainedConfig) -> PreTrainedConfig:
+def _timm_config(modality: str, spec: TowerSpec, config: PreTrainedConfig) -> PreTrainedConfig:
     config = copy.deepcopy(config)  # it may be the user's own
     args = {**(config.model_args or {}), **spec.model_args}
     args.pop("num_classes", None)  # written by timm.save_for_hf; the wrapper passes its own
@@ -221,6 +228,8 @@ def _timm_config(spec: TowerSpec, config: PreTrainedConfig) -> PreTrainedConfig:
     is_fixed = "img_size" in args or getattr(pretrained_cfg, "fixed_input_size", False)
     if spec.image_size is not None and is_fixed:
         args["img_size"] = spec.image_size
+    if modality == "audio":
+        args["in_chans"] = 1  # a spectrogram
     config.model_args = args or None
     return config
 

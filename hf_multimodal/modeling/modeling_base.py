@@ -20,13 +20,15 @@ from .modeling_timm import TimmBackbone
 from .modeling_towers import Tower
 from .remote_code import AUTO_MAP, PIPELINE, CarriesCode, copy_modeling_code
 
+_MAIN_INPUTS = {"text": "input_ids", "image": "pixel_values", "audio": "audio_values"}
+
 
 class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
     """What every `Multimodal*` model shares: initial weights, building from towers, saving with its own code."""
 
     config_class = MultimodalConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "text")  # type: ignore[assignment]  # a tuple as in transformers' own models
+    input_modalities = ("image", "text", "audio")  # type: ignore[assignment]  # a tuple as in transformers' own models
     supports_gradient_checkpointing = True
     # the loss is a mean over the batch: without this, Trainer would not divide it by the accumulation steps
     accepts_loss_kwargs = False
@@ -41,8 +43,8 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         super().__init__(config)
         layer = FUSION_LAYERS.get(config.fusion)  # accelerate refuses names of classes that are not in the model
         self._no_split_modules = [] if layer is None else [layer.__name__]
-        if "text" not in config.modalities:
-            self.main_input_name = "pixel_values"
+        if config.modalities:
+            self.main_input_name = _MAIN_INPUTS[config.modalities[0]]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -68,6 +70,7 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         *,
         text: TowerLike = None,
         image: TowerLike = None,
+        audio: TowerLike = None,
         **config_kwargs: Any,  # noqa: ANN401 (fields of any type)
     ) -> "MultimodalPreTrainedModel":
         """Builds a model over existing towers; fusion and head start fresh.
@@ -75,12 +78,13 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         Args:
             text: Hub id, local folder, configuration, or dict of `TowerSpec` fields of the text encoder.
             image: The same for the vision encoder; also a timm architecture name or `timm/…` id.
+            audio: The same for the audio encoder; with timm, over spectrograms.
             **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
 
         Raises:
             ValueError: if a tower or a field's value is unknown, or a folder holds no fitting weights.
         """
-        specs = parse_towers({"text": text, "image": image})
+        specs = parse_towers({"text": text, "image": image, "audio": audio})
         configs: dict[str, Any] = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
         frozen = [m for m, spec in specs.items() if spec.frozen]
         try:

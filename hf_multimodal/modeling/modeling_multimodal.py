@@ -88,6 +88,8 @@ class MultimodalModel(MultimodalPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        audio_values: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
         modality_mask: torch.Tensor | None = None,
         **kwargs: Any,  # noqa: ANN401 (output_* flags, read by the decorators)
     ) -> MultimodalModelOutput:
@@ -99,6 +101,8 @@ class MultimodalModel(MultimodalPreTrainedModel):
             token_type_ids: (B, L), for encoders that use them.
             inputs_embeds: (B, L, W) instead of `input_ids`.
             pixel_values: (B, 3, height, width).
+            audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
+            audio_mask: (B, samples) or (B, frames) 1 = real sound.
             modality_mask: (B, M) bool in the order of `config.modalities`, True = present. What stands in the tensors
                 of an absent modality has no influence.
             **kwargs: `output_hidden_states`, `output_attentions` (eager attention only), `return_dict`.
@@ -112,7 +116,9 @@ class MultimodalModel(MultimodalPreTrainedModel):
             "token_type_ids": token_type_ids,
             "inputs_embeds": inputs_embeds,
         }
-        towers = self.encode({"text": text, "image": {"pixel_values": pixel_values}}, modality_mask)
+        audio = {"audio_values": audio_values, "audio_mask": audio_mask}
+        inputs = {"text": text, "image": {"pixel_values": pixel_values}, "audio": audio}
+        towers = self.encode(inputs, modality_mask)
         fused = self.fusion(towers)
         return MultimodalModelOutput(
             last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
@@ -162,6 +168,8 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        audio_values: torch.Tensor | None = None,
+        audio_mask: torch.Tensor | None = None,
         modality_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         **kwargs: Any,  # noqa: ANN401 (output_* flags)
@@ -174,6 +182,8 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
             token_type_ids: (B, L).
             inputs_embeds: (B, L, W).
             pixel_values: (B, 3, height, width).
+            audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
+            audio_mask: (B, samples) or (B, frames) 1 = real sound.
             modality_mask: (B, M).
             labels: (B,) or (B, C), see the class's objective; the loss is the mean over the batch.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
@@ -184,6 +194,8 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
             token_type_ids=token_type_ids,
             inputs_embeds=inputs_embeds,
             pixel_values=pixel_values,
+            audio_values=audio_values,
+            audio_mask=audio_mask,
             modality_mask=modality_mask,
             **kwargs,
         )

@@ -21,8 +21,10 @@ from transformers import (
     PreTrainedModel,
     TimmWrapperConfig,
 )
+from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .configuration_towers import TowerSpec, tower_config, weights_path
+from .modeling_lstm import LstmTextModel
 from .modeling_timm import TimmBackbone
 
 _WIDTH_FIELDS = ("hidden_size", "d_model", "dim", "n_embd")
@@ -38,8 +40,9 @@ def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     Raises:
         ValueError: if transformers knows no encoder for it.
     """
-    if config.model_type == "timm_wrapper":
-        return TimmBackbone
+    own = {"timm_wrapper": TimmBackbone, "lstm_text": LstmTextModel, "whisper": WhisperEncoder}  # in no mapping
+    if config.model_type in own:
+        return own[config.model_type]
     mappings = (MODEL_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING)
     for mapping in reversed(mappings) if config.is_encoder_decoder else mappings:
         if type(config) in mapping:

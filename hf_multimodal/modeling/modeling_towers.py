@@ -91,6 +91,15 @@ class Tower(nn.Module):
         self.accepted = frozenset(inspect.signature(backbone.forward).parameters)
         self.freeze()
 
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Brings a backbone's features to tokens (B, L, H); those of a map get a fixed 2-D position embedding."""
+        features, grid = flatten_features(features, self.width, self.channels_last)
+        tokens = self.projection(self.norm(features))
+        if grid is None:
+            return tokens
+        height, width = grid
+        return tokens + sincos_position_2d(height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype)
+
     def init_own_parameters(self, std: float) -> None:
         """Draws the absent-modality token."""
         init.normal_(self.absent_token, mean=0.0, std=std)
@@ -233,16 +242,40 @@ class ImageTower(Tower):
             return_dict=True,
             **self._backbone_kwargs(pixel_values),
         )
-        features, grid = flatten_features(read_features(outputs), self.width, self.channels_last)
-        tokens = self.projection(self.norm(features))
-        if grid is not None:
-            height, width = grid
-            tokens = tokens + sincos_position_2d(
-                height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype
-            )
+        tokens = self.project(read_features(outputs))
         return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
 
 
-TOWER_CLASSES: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower}
+class AudioTower(Tower):
+    """Any Hugging Face audio encoder, or any timm backbone over spectrograms of one channel."""
+
+    def encode(  # type: ignore[override]
+        self, audio_values: torch.Tensor, audio_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes what the encoder's own processor makes into tokens (B, L, H).
+
+        Args:
+            audio_values: (B, 1, bands, frames) for timm, else (B, samples), (B, bands, frames) or (B, frames, bands).
+            audio_mask: (B, samples) or (B, frames) 1 = real; None = all of it.
+        """
+        values, kwargs = audio_values.to(self.backbone.dtype), {}
+        if audio_mask is not None and "attention_mask" in self.accepted:
+            kwargs["attention_mask"] = audio_mask
+        outputs = self.backbone(
+            **{self.backbone.main_input_name: values}, output_attentions=False, return_dict=True, **kwargs
+        )
+        tokens = self.project(read_features(outputs))
+        real = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return tokens, real if audio_mask is None else self._token_mask(audio_mask, tokens.shape[1])
+
+    def _token_mask(self, audio_mask: torch.Tensor, length: int) -> torch.Tensor:
+        """Which of the encoder's tokens come from real sound: (B, T) -> (B, length); the first one always does."""
+        lengths = audio_mask.long().sum(1)
+        count = getattr(self.backbone, "_get_feat_extract_output_lengths", None)  # of encoders that convolve samples
+        real = count(lengths) if count is not None else torch.ceil(lengths * length / audio_mask.shape[1]).long()
+        return torch.arange(length, device=audio_mask.device)[None, :] < real.clamp(min=1)[:, None]
+
+
+TOWER_CLASSES: dict[str, type[Tower]] = {"text": TextTower, "image": ImageTower, "audio": AudioTower}
 
 __all__ = ["TOWER_CLASSES", "Tower", "build_backbone"]

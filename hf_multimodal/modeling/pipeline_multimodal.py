@@ -13,6 +13,7 @@ from transformers.image_utils import load_image
 from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import ModelOutput
 
+from .audio_opening import open_audio
 from .configuration_multimodal import MODALITIES, check_known
 from .image_opening import open_image
 
@@ -25,8 +26,9 @@ def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
 class MultimodalClassificationPipeline(Pipeline):
     """Classification, regression and visual question answering over rows with any of the model's modalities.
 
-    A row is a dict `{"text": str | None, "image": image | None}`; an image is a PIL image, an array, encoded bytes, a
-    local path, or a URL, which is fetched: do not hand on URLs of people you do not trust. A modality that is None or
+    A row is a dict `{"text": str | None, "image": image | None, "audio": sound | None}`. An image is a PIL image, an
+    array, encoded bytes, a local path, or a URL, which is fetched: do not hand on URLs of people you do not trust. A
+    sound is what `open_audio` takes: encoded bytes, a local path, samples with their rate. A modality that is None or
     missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
     """
 
@@ -48,6 +50,7 @@ class MultimodalClassificationPipeline(Pipeline):
         *,
         text: str | None = None,
         image: Any = None,  # noqa: ANN401 (PIL image, path or URL)
+        audio: Any = None,  # noqa: ANN401 (what `open_audio` takes)
         **kwargs: Any,  # noqa: ANN401 (described below)
     ) -> Any:  # noqa: ANN401 (as `inputs`)
         """Predicts one row or many.
@@ -56,12 +59,14 @@ class MultimodalClassificationPipeline(Pipeline):
             inputs: A row, a list of rows, or a generator of rows.
             text: The text of a single row, instead of `inputs`.
             image: The image of a single row, instead of `inputs`.
+            audio: The sound of a single row, instead of `inputs`.
             **kwargs: `top_k` (number of labels returned; all by default), `batch_size`, `num_workers`.
 
         Returns:
             Per row a list of `{"label", "score"}`, best first; for regression a list of `{"label", "value"}`.
         """
-        return super().__call__({"text": text, "image": image} if inputs is None else inputs, **kwargs)
+        row = {"text": text, "image": image, "audio": audio}
+        return super().__call__(row if inputs is None else inputs, **kwargs)
 
     def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Opens a row's media; tensors are made per batch."""
@@ -73,11 +78,14 @@ class MultimodalClassificationPipeline(Pipeline):
         image = row.get("image")
         if isinstance(image, str) and image.startswith(("http://", "https://")):
             image = load_image(image)
-        return {"text": row.get("text"), "image": None if image is None else open_image(image)}
+        sound = row.get("audio")
+        if sound is not None and "audio" in self.processor.modalities:
+            sound = open_audio(sound, sampling_rate=self.processor.feature_extractor.sampling_rate)
+        return {"text": row.get("text"), "image": None if image is None else open_image(image), "audio": sound}
 
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         columns = {k: v if isinstance(v, list) else [v] for k, v in input_tensors.items()}
-        names = {"text": "text", "image": "images"}
+        names = {"text": "text", "image": "images", "audio": "audio"}
         given = {names[m]: columns[m] for m in self.processor.modalities}
         batch = self.processor(**given, return_tensors="pt").to(self.device)
         return ModelOutput(logits=self.model(**batch).logits.float())

@@ -3,13 +3,16 @@
 """Raw rows to tensors: one processor over the tokenizer, the image processor, and later the other modalities'."""
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from transformers import (
+    AutoFeatureExtractor,
     AutoImageProcessor,
     AutoTokenizer,
     BatchFeature,
@@ -17,15 +20,25 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 from transformers.processing_utils import ProcessingKwargs
 
+from .audio_opening import open_audio
+from .audio_processing_multimodal import MultimodalAudioProcessor
 from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
 from .configuration_towers import TowerLike, TowerSpec, parse_towers, timm_hub_id, tower_config
 from .image_processing_multimodal import MultimodalImageProcessor
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 
 # Modality -> the component that reads it, in the package's modality order.
-COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
+COMPONENTS = {"text": "tokenizer", "image": "image_processor", "audio": "feature_extractor"}
+# How feature extractors call what they make.
+_AUDIO_NAMES = {
+    "input_values": "audio_values",
+    "input_features": "audio_values",
+    "attention_mask": "audio_mask",
+    "padding_mask": "audio_mask",
+}
 
 
 # Text encoders whose position table begins after the padding token's index.
@@ -68,17 +81,18 @@ class _ComponentNames:
     """
 
     def __get__(self, instance: "MultimodalProcessor | None", owner: type) -> Callable[[], list[str]]:
-        names = ["image_processor", "tokenizer"]
+        names = ["image_processor", "tokenizer", "feature_extractor"]
         present = [n for n in names if instance is None or getattr(instance, n, None)]
         return lambda: present
 
 
 class MultimodalProcessor(CarriesCode, ProcessorMixin):
-    """Tokenizer and image processor of a model, and the `modality_mask` of every batch.
+    """Tokenizer, image processor and feature extractor of a model, and the `modality_mask` of every batch.
 
     Args:
         image_processor: Image processor, or None for a model without images.
         tokenizer: Tokenizer, or None for a model without text.
+        feature_extractor: Feature extractor for sounds, or None for a model without audio.
         chat_template: Template for dialogues.
 
     Raises:
@@ -92,10 +106,16 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         self,
         image_processor: Any = None,  # noqa: ANN401 (any Hugging Face image processor)
         tokenizer: PreTrainedTokenizerBase | None = None,
+        feature_extractor: Any = None,  # noqa: ANN401 (any Hugging Face feature extractor)
         chat_template: str | None = None,
     ) -> None:
         self.chat_template = chat_template
-        for name, component in (("image_processor", image_processor), ("tokenizer", tokenizer)):
+        components = {
+            "image_processor": image_processor,
+            "tokenizer": tokenizer,
+            "feature_extractor": feature_extractor,
+        }
+        for name, component in components.items():
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
             setattr(self, name, component)
@@ -113,23 +133,27 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors in a batch."""
-        return [*super().model_input_names, "modality_mask"]
+        names = [_AUDIO_NAMES[x] if x in ("input_values", "input_features") else x for x in super().model_input_names]
+        return [*dict.fromkeys(names), "modality_mask"]
 
     @classmethod
-    def from_towers_pretrained(cls, *, text: TowerLike = None, image: TowerLike = None) -> "MultimodalProcessor":
+    def from_towers_pretrained(
+        cls, *, text: TowerLike = None, image: TowerLike = None, audio: TowerLike = None
+    ) -> "MultimodalProcessor":
         """Builds the processor for the same towers as `MultimodalModel.from_towers_pretrained`.
 
         Raises:
             ValueError: if a tower is unknown, or says nothing about its tokenizer.
         """
-        specs = parse_towers({"text": text, "image": image})
-        builders = {"text": _build_tokenizer, "image": _build_image_processor}
+        specs = parse_towers({"text": text, "image": image, "audio": audio})
+        builders = {"text": _build_tokenizer, "image": _build_image_processor, "audio": _build_feature_extractor}
         return cls(**{COMPONENTS[m]: builders[m](spec) for m, spec in specs.items()})
 
     def __call__(
         self,
         images: Any = None,  # noqa: ANN401 (ImageInput)
         text: str | Sequence[str | None] | None = None,
+        audio: Any = None,  # noqa: ANN401 (described below)
         **kwargs: Any,  # noqa: ANN401 (MultimodalProcessorKwargs)
     ) -> BatchFeature:
         """Turns a batch of rows into tensors.
@@ -137,6 +161,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         Args:
             images: One image or one per row; None in the list = this row has no image.
             text: One string or one per row; None in the list = this row has no text (an empty string is a text).
+            audio: One sound or one per row: samples (an array) at the feature extractor's `sampling_rate`, or anything
+                that `open_audio` opens and resamples to it; None in the list = this row has no sound.
             **kwargs: Arguments of the tokenizer and the image processor, flat or as `text_kwargs`, `images_kwargs`;
                 `return_tensors`.
 
@@ -146,7 +172,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         Raises:
             ValueError: if the lists' lengths differ, a modality has no component, or a row has nothing at all.
         """
-        rows = {"text": _as_rows(text, str), "image": _as_rows(images, None)}
+        rows = {"text": _as_rows(text, str), "image": _as_rows(images, None), "audio": _as_sounds(audio)}
         present = self._presence(rows)
         merged = self._merge_kwargs(
             self.valid_processor_kwargs,  # type: ignore[arg-type]  # takes the class, annotated as its instance
@@ -158,6 +184,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             data.update(self._process_text_rows(rows["text"], merged["text_kwargs"]))
         if rows["image"] is not None:
             data.update(self._process_image_rows(rows["image"], merged["images_kwargs"]))
+        if rows["audio"] is not None:
+            data.update(self._process_audio_rows(rows["audio"]))
         data["modality_mask"] = [
             [present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))
         ]
@@ -210,6 +238,24 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         queue = iter(processed)
         return {"pixel_values": [blank if x is None else next(queue) for x in images]}
 
+    def _process_audio_rows(self, sounds: list) -> dict[str, Any]:
+        """Processes the sounds that are there; absent ones become zeros of the same shape."""
+        extractor = self.feature_extractor
+        rate = extractor.sampling_rate
+        there = [x if isinstance(x, np.ndarray) else open_audio(x, sampling_rate=rate) for x in sounds if x is not None]
+        if not there:
+            return {}  # every row is without a sound: the model reads the absent tensor from modality_mask
+        padding = inspect.signature(extractor.__call__).parameters.get("padding")
+        # Whisper's pads to its one length by itself, and takes no other
+        kwargs = {"padding": True} if padding is not None and padding.default in (False, None) else {}
+        made = extractor(there, sampling_rate=rate, return_tensors="pt", **kwargs)
+        queue = {_AUDIO_NAMES.get(name, name): iter(tensor) for name, tensor in made.items()}
+        blanks = {_AUDIO_NAMES.get(name, name): torch.zeros_like(tensor[0]) for name, tensor in made.items()}
+        return {
+            name: torch.stack([blanks[name] if x is None else next(tensors) for x in sounds])
+            for name, tensors in queue.items()
+        }
+
     def check_model(self, config: PreTrainedConfig) -> None:
         """Checks that a model can read what this processor makes.
 
@@ -256,12 +302,14 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         **kwargs: Any,  # noqa: ANN401
     ) -> list[Any]:
         saved = (processor_dict or {}).get("modalities", list(MODALITIES))
-        image_processor = tokenizer = None
+        image_processor = tokenizer = feature_extractor = None
         if "image" in saved:
             image_processor = AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
         if "text" in saved:
             tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
-        return [image_processor, tokenizer]
+        if "audio" in saved:
+            feature_extractor = AutoFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return [image_processor, tokenizer, feature_extractor]
 
 
 def longest_text(config: PreTrainedConfig) -> int | None:
@@ -286,6 +334,11 @@ def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (
     if single is None and getattr(values, "ndim", 3) == 4:
         return list(values)
     return [values]
+
+
+def _as_sounds(values: Any) -> list | None:  # noqa: ANN401 (one sound or a list of them)
+    """One sound or a list of sounds -> list."""
+    return None if values is None else list(values) if isinstance(values, list) else [values]
 
 
 def _is_nested_image(value: Any, single: type | None) -> bool:  # noqa: ANN401 (text, or any kind of image)
@@ -332,6 +385,20 @@ def _build_image_processor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any image p
     if spec.image_size is not None:
         processor.size = processor.crop_size = {"height": side, "width": side}
     return processor
+
+
+def _build_feature_extractor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any feature extractor)
+    config = tower_config("audio", spec)
+    if config.model_type == "timm_wrapper":
+        return MultimodalAudioProcessor(**spec.preprocessing)
+    if spec.path is not None:
+        return AutoFeatureExtractor.from_pretrained(spec.path, revision=spec.revision, **spec.preprocessing)
+    extractor_class: Any = FEATURE_EXTRACTOR_MAPPING.get(type(config), None)
+    if extractor_class is None:
+        raise ValueError(
+            f"transformers has no feature extractor for {config.model_type!r}: give a path that holds one."
+        )
+    return extractor_class(**spec.preprocessing)
 
 
 __all__ = ["COMPONENTS", "TOWER_CONFIG_FIELDS", "MultimodalProcessor"]

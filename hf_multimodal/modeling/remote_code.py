@@ -9,6 +9,7 @@ from pathlib import Path
 
 AUTO_MAP = {
     "AutoConfig": "configuration_multimodal.MultimodalConfig",
+    "AutoFeatureExtractor": "audio_processing_multimodal.MultimodalAudioProcessor",
     "AutoImageProcessor": "image_processing_multimodal.MultimodalImageProcessor",
     "AutoModel": "modeling_multimodal.MultimodalModel",
     "AutoModelForSequenceClassification": "modeling_multimodal.MultimodalForClassification",

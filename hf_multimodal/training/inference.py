@@ -208,15 +208,17 @@ def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int =
     return len(dataset)
 
 
-def predict_row(model: str, *, text: str | None, image: Path | None, top_k: int = 5) -> list[dict[str, Any]]:
+def predict_row(
+    model: str, *, text: str | None, image: Path | None = None, audio: Path | None = None, top_k: int = 5
+) -> list[dict[str, Any]]:
     """Predicts one row, as the pipeline does.
 
     Raises:
-        ValueError: if the image cannot be read.
+        ValueError: if the image or the sound cannot be read.
     """
     loaded, processor = load_model(model)
     pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
-    row = {"text": text, "image": None if image is None else open_image(image)}
+    row = {"text": text, "image": None if image is None else open_image(image), "audio": audio}
     return pipeline(row, top_k=top_k)
 
 

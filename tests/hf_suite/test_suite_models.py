@@ -15,6 +15,7 @@ from hf_multimodal import (
     MultimodalForQuestionAnswering,
     MultimodalModel,
 )
+from hf_multimodal.modeling.configuration_multimodal import TOWER_CONFIG_FIELDS
 from tests.hf_suite.skips import apply_skips
 from tests.hf_suite.upstream import (
     ConfigTester,
@@ -36,9 +37,10 @@ class ModelTester:
     vocab_size = 32  # of `tests.tiny`'s text towers
     is_training = True
 
-    def __init__(self, text, image, image_size=32, seq_length=7, **config):
-        towers = tiny_towers(text, image)
-        self.fields = {"text_config": towers.get("text"), "vision_config": towers.get("image"), **config}
+    def __init__(self, text, image, audio=None, image_size=32, seq_length=7, **config):
+        towers = tiny_towers(text, image, audio)
+        self.fields = {TOWER_CONFIG_FIELDS[modality]: tower for modality, tower in towers.items()}
+        self.fields.update(config)
         self.image_size = image_size
         self.seq_length = self.encoder_seq_length = self.key_length = seq_length
 
@@ -58,6 +60,8 @@ class ModelTester:
             inputs["attention_mask"] = random_attention_mask([self.batch_size, self.seq_length])
         if "image" in config.modalities:
             inputs["pixel_values"] = floats_tensor([self.batch_size, 3, self.image_size, self.image_size])
+        if "audio" in config.modalities:
+            inputs["audio_values"] = floats_tensor([self.batch_size, 1, 16, 33])
         return config, inputs
 
 
@@ -134,6 +138,21 @@ class ConcatModelTest(_ModelTest, unittest.TestCase):
     all_model_classes = (MultimodalForClassification,)
     additional_model_inputs = ["pixel_values"]
     model = {"text": "roberta", "image": "vit", "fusion": "concat"}
+
+
+@apply_skips
+class TextImageAudioModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values", "audio_values"]
+    model = {"text": "bert", "image": "timm vit", "audio": "timm resnet"}
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 6  # layers times modalities; the text's map comes first
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17 + 2  # the text's tokens, the image's and the sound's
+        super().test_hidden_states_output()
 
 
 @apply_skips

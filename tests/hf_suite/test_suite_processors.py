@@ -22,6 +22,10 @@ class MultimodalProcessorTest(ProcessorTesterMixin, unittest.TestCase):
     def _setup_image_processor(cls):
         return tiny_processor().image_processor
 
+    @classmethod
+    def _setup_feature_extractor(cls):
+        return tiny_processor(audio="timm resnet").feature_extractor
+
 
 class _ImageProcessorTester(ImageProcessingTester):
     def __init__(self, parent):

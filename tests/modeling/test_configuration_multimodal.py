@@ -63,7 +63,7 @@ def test_round_trip_with_one_tower(tmp_path, field, modality):
 
 def test_modalities_are_in_the_packages_order():
     config = MultimodalConfig(vision_config=TOWERS["vision_config"], text_config=TOWERS["text_config"])
-    assert config.modalities == ("text", "image") == MODALITIES
+    assert config.modalities == ("text", "image") == MODALITIES[:2]
 
 
 def test_tower_config():
