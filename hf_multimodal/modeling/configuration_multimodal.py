@@ -58,6 +58,11 @@ class MultimodalConfig(PreTrainedConfig):
             so that training starts from the towers' own features.
         num_bottleneck_tokens: Shared tokens of the `bottleneck` fusion.
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
+        modality_dropout: Modality -> probability that a row loses it in training, so that the model learns to do
+            without; a row always keeps something.
+        label_smoothing: Share of the target that is spread over all labels (Szegedy et al. 2016); single label only.
+        focal_gamma: Exponent of the focal loss (Lin et al. 2017), which turns to what is still hard; 0 = plain.
+        class_weights: A weight per label: of its rows for a single label, of its positives for several.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
         problem_type: One of `PROBLEM_TYPES`; None infers it from the labels, as in transformers.
@@ -97,6 +102,10 @@ class MultimodalConfig(PreTrainedConfig):
     fusion_gates: bool = False
     num_bottleneck_tokens: int = 4
     classifier_dropout: int | float | None = None
+    modality_dropout: dict[str, int | float] | None = None
+    label_smoothing: int | float = 0.0
+    focal_gamma: int | float = 0.0
+    class_weights: list[float] | None = None
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.036
@@ -136,9 +145,25 @@ class MultimodalConfig(PreTrainedConfig):
             )
 
     def validate_task(self) -> None:
-        """Checks the problem type's name."""
+        """Checks the problem type's name and the objective's options."""
         if self.problem_type is not None:
             check_known("problem_type", self.problem_type, PROBLEM_TYPES)
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing={self.label_smoothing}: it is at least 0 and below 1.")
+        if self.focal_gamma < 0:
+            raise ValueError(f"focal_gamma={self.focal_gamma}: it cannot be negative.")
+        weights = self.class_weights
+        if weights is not None and (len(weights) != self.num_labels or min(weights) < 0):
+            raise ValueError(
+                f"class_weights={weights}: give one for each of the {self.num_labels} labels, none negative."
+            )
+
+    def validate_modality_dropout(self) -> None:
+        """Checks that every rate is a probability of a modality that is there."""
+        for modality, rate in (self.modality_dropout or {}).items():
+            check_known("modality in modality_dropout", modality, self.modalities)
+            if not 0 <= rate <= 1:
+                raise ValueError(f"modality_dropout of {modality} is {rate}: a probability lies between 0 and 1.")
 
     def validate_frozen_towers(self) -> None:
         """Checks that every frozen tower is there."""

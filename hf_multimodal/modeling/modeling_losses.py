@@ -19,28 +19,37 @@ def infer_problem_type(labels: torch.Tensor, num_labels: int) -> str:
     return "single_label_classification" if is_integer and labels.ndim == 1 else "multi_label_classification"
 
 
-def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type: str) -> torch.Tensor:
+def classification_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    problem_type: str,
+    *,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 0.0,
+    class_weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Mean loss over the batch: cross-entropy, binary cross-entropy per label, or squared error.
 
     Args:
         logits: (B, C).
         labels: (B,) long for one label per row; (B, C) of 0/1 for several; (B,) or (B, C) float for regression.
         problem_type: `single_label_classification`, `multi_label_classification` or `regression`.
+        label_smoothing: Share of a single label's target that is spread over all (Szegedy et al. 2016).
+        focal_gamma: Exponent of the focal loss, -(1 - p)^gamma log p of the true outcome's probability p (Lin et al.
+            2017); 0 = plain.
+        class_weights: (C,) weight of each label's rows (weighted mean), or of each label's positives where there are
+            several per row.
 
     Raises:
-        ValueError: if the labels' type or shape does not fit the problem type.
+        ValueError: if the labels' type or shape does not fit the problem type, or an option does not.
     """
     logits = logits.float()
     if problem_type == "scored_answers":
         raise ValueError("problem_type='scored_answers' is for MultimodalForQuestionAnswering: build that class.")
     if problem_type == "single_label_classification":
-        if labels.is_floating_point() or labels.ndim != 1:
-            raise ValueError(
-                "problem_type='single_label_classification' needs integer labels of shape (batch,), got "
-                f"{labels.dtype} of shape {tuple(labels.shape)}. For several labels per row set "
-                "problem_type='multi_label_classification'; for numbers set problem_type='regression'."
-            )
-        return F.cross_entropy(logits, labels)
+        return _single_label_loss(logits, labels, label_smoothing, focal_gamma, class_weights)
+    if label_smoothing:
+        raise ValueError("label_smoothing is for a single label per row: leave it at 0.")
     labels = labels.to(logits.dtype)
     if labels.ndim == 1 and logits.shape[1] == 1:
         labels = labels.unsqueeze(1)
@@ -49,9 +58,38 @@ def classification_loss(logits: torch.Tensor, labels: torch.Tensor, problem_type
             f"problem_type={problem_type!r} with {logits.shape[1]} labels needs labels of shape {tuple(logits.shape)}, "
             f"got {tuple(labels.shape)}."
         )
-    if problem_type == "regression":
-        return F.mse_loss(logits, labels)
-    return F.binary_cross_entropy_with_logits(logits, labels)
+    if problem_type == "multi_label_classification":
+        return _multi_label_loss(logits, labels, focal_gamma, class_weights)
+    if focal_gamma or class_weights is not None:
+        raise ValueError("focal_gamma and class_weights are for classes: leave them out of a regression.")
+    return F.mse_loss(logits, labels)
+
+
+def _single_label_loss(
+    logits: torch.Tensor, labels: torch.Tensor, smoothing: float, gamma: float, weights: torch.Tensor | None
+) -> torch.Tensor:
+    if labels.is_floating_point() or labels.ndim != 1:
+        raise ValueError(
+            "problem_type='single_label_classification' needs integer labels of shape (batch,), got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}. For several labels per row set "
+            "problem_type='multi_label_classification'; for numbers set problem_type='regression'."
+        )
+    if not gamma:
+        return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+    losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+    losses = losses * (1 - logits.softmax(-1).gather(1, labels[:, None]).squeeze(1)) ** gamma
+    own = torch.ones_like(losses) if weights is None else weights[labels]
+    return (own * losses).sum() / own.sum()
+
+
+def _multi_label_loss(
+    logits: torch.Tensor, labels: torch.Tensor, gamma: float, weights: torch.Tensor | None
+) -> torch.Tensor:
+    losses = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weights, reduction="none")
+    if gamma:
+        probabilities = logits.sigmoid()
+        losses = losses * (labels * (1 - probabilities) + (1 - labels) * probabilities) ** gamma
+    return losses.mean()
 
 
 def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

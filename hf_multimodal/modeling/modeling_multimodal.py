@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -73,11 +74,24 @@ class MultimodalModel(MultimodalPreTrainedModel):
         sizes = [x.shape[0] for arguments in given.values() for x in arguments.values()]
         if not sizes:
             raise ValueError(f"Nothing to encode: give the inputs of at least one of {', '.join(self.towers)}.")
+        if self.training and self.config.modality_dropout:
+            modality_mask = self._drop_modalities(modality_mask, sizes[0], [bool(given[m]) for m in self.towers])
         outputs = {}
         for index, (modality, tower) in enumerate(self.towers.items()):
             present = None if modality_mask is None else modality_mask[:, index].bool()
             outputs[modality] = tower(present, **given[modality]) if given[modality] else tower.absent(sizes[0])
         return outputs
+
+    def _drop_modalities(
+        self, modality_mask: torch.Tensor | None, batch_size: int, given: Sequence[bool]
+    ) -> torch.Tensor:
+        """Takes modalities away at random; a row that would lose all of them keeps what it has."""
+        if modality_mask is None:
+            modality_mask = torch.tensor(given, device=self.device).expand(batch_size, -1)
+        rates = self.config.modality_dropout or {}
+        chances = torch.tensor([float(rates.get(m, 0.0)) for m in self.towers], device=modality_mask.device)
+        kept = modality_mask.bool() & (torch.rand(modality_mask.shape, device=modality_mask.device) >= chances)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, modality_mask.bool())
 
     @merge_with_config_defaults
     @capture_outputs
@@ -228,7 +242,9 @@ class MultimodalForClassification(_MultimodalWithHead):
         config: Any = self.config
         if config.problem_type is None:  # kept, so that predictions are read as they were learned
             config.problem_type = infer_problem_type(labels, self.num_labels)
-        return classification_loss(logits, labels, config.problem_type)
+        options = {"label_smoothing": config.label_smoothing, "focal_gamma": config.focal_gamma}
+        weights = None if config.class_weights is None else logits.new_tensor(config.class_weights, dtype=torch.float32)
+        return classification_loss(logits, labels, config.problem_type, class_weights=weights, **options)
 
 
 class MultimodalForQuestionAnswering(_MultimodalWithHead):

@@ -100,6 +100,11 @@ def test_every_problem_type_has_its_loss(problem_type):
     [
         ({"fusion": "cross_atention"}, "Unknown fusion 'cross_atention'. Did you mean 'cross_attention'"),
         ({"problem_type": "multi_label"}, "Unknown problem_type 'multi_label'.*multi_label_classification"),
+        ({"modality_dropout": {"imgae": 0.1}}, "Unknown modality in modality_dropout 'imgae'. Did you mean 'image'"),
+        ({"modality_dropout": {"image": 1.5}}, "modality_dropout of image is 1.5"),
+        ({"class_weights": [1.0]}, "class_weights=.1.0.: give one for each of the 2 labels"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1.0"),
+        ({"focal_gamma": -1.0}, "focal_gamma=-1.0"),
         ({"hidden_act": "geluu"}, "Unknown hidden_act 'geluu'. Did you mean 'gelu'"),
         ({"hidden_size": 0}, "hidden_size=0: it must be at least 1"),
         ({"num_attention_heads": 0}, "num_attention_heads=0: it must be at least 1"),

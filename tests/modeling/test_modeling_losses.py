@@ -105,3 +105,48 @@ def test_answer_loss_of_scored_answers_sums_over_answers():
 @pytest.mark.parametrize("cls", [MultimodalModel, MultimodalForClassification, MultimodalForQuestionAnswering])
 def test_trainer_is_told_to_divide_the_loss_by_the_accumulation_steps(cls):
     assert cls.accepts_loss_kwargs is False
+
+
+SINGLE, MULTI = "single_label_classification", "multi_label_classification"
+LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
+LABELS = torch.tensor([0, 2])
+
+
+def test_label_smoothing_by_hand():
+    logs = LOGITS.log_softmax(-1)
+    targets = torch.full((2, 3), 0.1 / 3)
+    targets[[0, 1], LABELS] += 0.9
+    expected = -(targets * logs).sum(1).mean()
+    torch.testing.assert_close(classification_loss(LOGITS, LABELS, SINGLE, label_smoothing=0.1), expected)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 5.0])])
+def test_focal_loss_by_hand(weights):
+    p = LOGITS.softmax(-1)[[0, 1], LABELS]
+    losses = -((1 - p) ** 2) * p.log()
+    own = torch.ones(2) if weights is None else weights[LABELS]
+    loss = classification_loss(LOGITS, LABELS, SINGLE, focal_gamma=2.0, class_weights=weights)
+    torch.testing.assert_close(loss, (own * losses).sum() / own.sum())
+
+
+def test_focal_loss_of_several_labels_by_hand():
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    p = LOGITS.sigmoid()
+    weights = torch.tensor([1.0, 2.0, 5.0])
+    losses = -(labels * weights * (1 - p) ** 2 * p.log() + (1 - labels) * p**2 * (1 - p).log())
+    loss = classification_loss(LOGITS, labels, MULTI, focal_gamma=2.0, class_weights=weights)
+    torch.testing.assert_close(loss, losses.mean())
+
+
+def test_class_weights_of_a_single_label():
+    weights = torch.tensor([1.0, 2.0, 5.0])
+    losses = torch.nn.functional.cross_entropy(LOGITS, LABELS, reduction="none")
+    loss = classification_loss(LOGITS, LABELS, SINGLE, class_weights=weights)
+    torch.testing.assert_close(loss, (losses * weights[LABELS]).sum() / weights[LABELS].sum())
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match="label_smoothing is for a single label"):
+        classification_loss(LOGITS, torch.zeros(2, 3), MULTI, label_smoothing=0.1)
+    with pytest.raises(ValueError, match="leave them out of a regression"):
+        classification_loss(LOGITS, torch.zeros(2, 3), "regression", focal_gamma=1.0)

@@ -15,7 +15,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForQuestionAnswering,
     MultimodalModel,
 )
-from tests.tiny import TEXT_TOWERS, tiny_batch, tiny_model, tower_config
+from tests.tiny import TEXT_TOWERS, TEXTS, tiny_batch, tiny_model, tiny_pictures, tiny_processor, tower_config
 
 ONE_LABEL = torch.tensor([2, 0, 1])
 SEVERAL_LABELS = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [1.0, 0.5, 0.0]])
@@ -267,3 +267,34 @@ def test_the_inferred_problem_type_is_kept():
 def test_question_answering_has_answers():
     with pytest.raises(ValueError, match="problem_type of question answering 'regression'"):
         tiny_model(MultimodalForQuestionAnswering, num_labels=3, problem_type="regression")
+
+
+def test_modality_dropout_leaves_something():
+    """With certainty, the image goes where there is text beside it, and stays where it is alone; in training only."""
+    model = tiny_model(num_labels=2, modality_dropout={"image": 1.0})
+    processor = tiny_processor()
+    batch = processor(text=[TEXTS[0], None], images=tiny_pictures(2), return_tensors="pt")
+    full = model(**batch).logits
+    model.train()
+    dropped = model(**batch).logits
+    without = processor(text=[TEXTS[0], None], images=[None, tiny_pictures(2)[1]], return_tensors="pt")
+    model.eval()
+    torch.testing.assert_close(dropped, model(**without).logits)
+    assert not torch.allclose(dropped[0], full[0])
+    del batch["modality_mask"]  # then what is given is there
+    assert model.train()(**batch).logits.isfinite().all()
+
+
+def test_modality_dropout_at_its_rate():
+    model = tiny_model(num_labels=2, modality_dropout={"image": 0.25}).train().model
+    torch.manual_seed(0)
+    kept = model._drop_modalities(torch.ones(4000, 2, dtype=torch.bool), 4000, [True, True])
+    assert kept[:, 0].all()
+    assert 0.72 < kept[:, 1].float().mean() < 0.78
+
+
+def test_options_of_the_objective_are_used():
+    batch = tiny_batch(labels=torch.tensor([0, 1, 0]))
+    plain = tiny_model(num_labels=2)(**batch).loss
+    for options in ({"label_smoothing": 0.2}, {"focal_gamma": 2.0}, {"class_weights": [1.0, 9.0]}):
+        assert not torch.isclose(tiny_model(num_labels=2, **options)(**batch).loss, plain), options
