@@ -44,6 +44,16 @@ def test_step(bench):
     assert torch.__version__ in text
 
 
+def test_absent(bench):
+    answer = CliRunner().invoke(bench.app, ["absent", "--steps", "2", "--batch-size", "8", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    shares = ("100%", "75%", "50%", "25%")
+    assert set(result["ratios"]) == {f"{modality} {share}" for modality in ("image", "audio") for share in shares}
+    assert result["ratios"]["image 100%"]["median"] == 1.0
+    assert "audio 25% of the rows present" in bench.report_absent(result)
+
+
 @pytest.mark.parametrize("arguments", [["step", "--towers", "huge"], ["step", "--steps", "1"], ["nothing"]])
 def test_what_it_refuses(bench, arguments):
     assert CliRunner().invoke(bench.app, arguments).exit_code == 2
