@@ -376,7 +376,10 @@ def _build_image_processor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any image p
         own = timm.get_pretrained_cfg(config.architecture)
         pretrained_cfg = {**(own.to_dict() if own else {}), **(getattr(config, "pretrained_cfg", None) or {})}
         crop_pct = None if spec.loads_weights else 1.0  # fresh weights see the whole picture
-        return MultimodalImageProcessor.from_timm(pretrained_cfg, image_size=spec.image_size, crop_pct=crop_pct)
+        built_for = (config.model_args or {}).get("img_size")  # a side, or height and width
+        sides = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or ())
+        image_size = spec.image_size or (sides[0] if sides and sides[0] == sides[1] else None)
+        return MultimodalImageProcessor.from_timm(pretrained_cfg, image_size=image_size, crop_pct=crop_pct)
     side = spec.image_size or getattr(config, "image_size", None) or 224
     if spec.path is None:
         square = {"height": side, "width": side} if isinstance(side, int) else {"height": side[0], "width": side[1]}

@@ -253,6 +253,12 @@ class TestFromTowers:
         images = MultimodalProcessor.from_towers_pretrained(image=image).image_processor
         assert dict(images.crop_size) == {"height": 96, "width": 96}
 
+    @pytest.mark.parametrize("img_size", [64, [64, 64]])
+    def test_image_size_among_timms_own_arguments(self, img_size):
+        image = {"architecture": "vit_tiny_patch16_224", "model_args": {"img_size": img_size}}
+        images = MultimodalProcessor.from_towers_pretrained(image=image).image_processor
+        assert dict(images.crop_size) == {"height": 64, "width": 64}
+
     def test_vision_model_of_transformers_without_a_folder(self):
         config = ViTConfig(image_size=48, patch_size=8)
         images = MultimodalProcessor.from_towers_pretrained(image=config).image_processor
