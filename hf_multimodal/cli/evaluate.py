@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hf-multimodal evaluate`: a saved model on rows with labels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -19,13 +20,16 @@ def evaluate(
         Path | None, typer.Option(help="Folder to write metrics.json and predictions.parquet to.")
     ] = None,
     batch_size: BatchSize = 64,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Also measure how the metrics fall as more rows lack each modality.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
     from accelerate import PartialState
 
     from hf_multimodal.cli.train import format_metrics
-    from hf_multimodal.training.inference import RowSource, evaluate_model
+    from hf_multimodal.training.inference import RowSource, evaluate_model, measure_missing_rates
 
     if output is not None:
         check_results_folder(output, overwrite)
@@ -33,6 +37,20 @@ def evaluate(
     metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(format_metrics({rows.split or "rows": metrics}))
+    if missing:
+        curves = measure_missing_rates(model, rows, output=output, batch_size=batch_size)
+        if PartialState().is_main_process:
+            typer.echo(format_missing_rates(curves))
 
 
-__all__ = ["evaluate"]
+def format_missing_rates(curves: Mapping[str, Mapping[float, Mapping[str, float]]]) -> str:
+    """Writes modality -> rate -> metric -> value as an aligned table, a line per rate and a column per modality."""
+    metric = next(iter(next(iter(next(iter(curves.values())).values()))))
+    lines = [f"{metric} where rows lack   " + "  ".join(f"{modality:>8}" for modality in curves)]
+    for rate in next(iter(curves.values())):
+        values = "  ".join(f"{curve[rate][metric]:8.4f}" for curve in curves.values())
+        lines.append(f"{f'{rate:.0%} of them':>{len(metric) + 18}}   {values}")
+    return "\n".join(lines)
+
+
+__all__ = ["evaluate", "format_missing_rates"]

@@ -4,10 +4,10 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 from accelerate import PartialState
@@ -17,8 +17,11 @@ from transformers import AutoConfig, AutoProcessor
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.evaluation.metrics import metric_names
+from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
 from hf_multimodal.modeling import modeling_multimodal
+from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.image_opening import open_image
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
@@ -167,9 +170,7 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         dataset = rows.load(with_labels=True)
-        if "label" not in dataset.column_names:
-            raise ValueError("Evaluation needs labels: map them with --column label=COLUMN.")
-        check_labels(dataset, schema, column="label", source_column=rows.columns["label"])
+        _check_reference(dataset, schema, rows)
         # Any: typed as if the logits could be several arrays
         result: Any = trainer.predict(dataset, metric_key_prefix="eval")
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
@@ -184,6 +185,51 @@ def evaluate_model(
             )
             (output / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
+
+
+def measure_missing_rates(
+    model: str, rows: RowSource, *, modalities: Sequence[str] = (), output: Path | None = None, batch_size: int = 64
+) -> dict[str, dict[float, dict[str, float]]]:
+    """Computes the metrics of a saved model while more and more rows lack a modality.
+
+    Args:
+        model: Folder or Hub id.
+        rows: The rows.
+        modalities: Whose curves are measured; none means all that the model reads.
+        output: Folder for `missing_rates.json` and `missing_rates.png`, or None.
+        batch_size: Rows per device and step.
+
+    Returns:
+        Modality -> share of the rows without it -> metric -> value.
+
+    Raises:
+        ValueError: if the model reads one modality only, or not the one asked for, or a row is not usable.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, schema = _trainer(model, rows, scratch, batch_size)
+        read: tuple[str, ...] = cast(Any, trainer.model).config.modalities
+        if len(read) < 2:
+            raise ValueError(f"{model!r} reads {read[0]} only: nothing is left of a row without it.")
+        for modality in modalities:
+            check_known("modality of this model", modality, read)
+        dataset = rows.load(with_labels=True)
+        _check_reference(dataset, schema, rows)
+        curves: dict[str, dict[float, dict[str, float]]] = {}
+        for modality in modalities or read:
+            curves[modality] = {}
+            for rate in RATES:
+                scores = trainer.predict(RowsWithout(dataset, modality, rate, read), metric_key_prefix="eval").metrics
+                names = (*metric_names(schema.problem_type), "loss")
+                curves[modality][rate] = {name: cast(Any, scores)[f"eval_{name}"] for name in names}
+        if output is not None and trainer.is_world_process_zero():
+            write_missing_rates(output, curves, metric_names(schema.problem_type)[0])
+    return curves
+
+
+def _check_reference(dataset: datasets.Dataset, schema: LabelSchema, rows: RowSource) -> None:
+    if "label" not in dataset.column_names:
+        raise ValueError("Evaluation needs labels: map them with --column label=COLUMN.")
+    check_labels(dataset, schema, column="label", source_column=rows.columns["label"])
 
 
 def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int = 64) -> int:
@@ -222,4 +268,12 @@ def predict_row(
     return pipeline(row, top_k=top_k)
 
 
-__all__ = ["RowSource", "evaluate_model", "load_model", "predict_row", "predict_rows", "process_state"]
+__all__ = [
+    "RowSource",
+    "evaluate_model",
+    "load_model",
+    "measure_missing_rates",
+    "predict_row",
+    "predict_rows",
+    "process_state",
+]

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from hf_multimodal.cli.main import app, run_verb
@@ -32,6 +33,14 @@ def test_train_evaluate_predict(tmp_path):
     assert "model-index" in card
     evaluated = runner.invoke(app, ["evaluate", str(tmp_path / "run"), "--output", str(tmp_path / "out")])
     assert "accuracy" in evaluated.output
+    assert "where rows lack" not in evaluated.output
+    missing = runner.invoke(
+        app,
+        ["evaluate", str(tmp_path / "run"), "--missing", "--output", str(tmp_path / "missing")],
+        catch_exceptions=False,
+    )
+    assert "accuracy where rows lack       text     image" in missing.output
+    assert Image.open(tmp_path / "missing" / "missing_rates.png").size == (720, 480)
     predicted = runner.invoke(app, ["predict", str(tmp_path / "run"), "--text", "the star is red"])
     assert {entry["label"] for entry in json.loads(predicted.output)} == {"false", "true"}
     many = runner.invoke(app, ["predict", str(tmp_path / "run"), "--source", "scenes", "--output", str(tmp_path / "p")])

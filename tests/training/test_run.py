@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 from transformers import AutoProcessor
 
-from hf_multimodal.training.inference import RowSource, evaluate_model, predict_row, predict_rows
+from hf_multimodal.training.inference import (
+    RowSource,
+    evaluate_model,
+    measure_missing_rates,
+    predict_row,
+    predict_rows,
+)
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
 from tests.fake_hub import note_uploads
@@ -55,6 +61,21 @@ def test_evaluation_takes_the_rows_the_run_took(tmp_path):
     assert metrics["loss"] == pytest.approx(result.metrics["test"]["loss"], abs=1e-5)
     asked = RowSource.for_model(str(result.folder), source="scenes", split=None, columns=None)
     assert len(asked.load(with_labels=True)) == 20
+
+
+def test_missing_rates(finished, tmp_path):
+    rows = RowSource.for_model(str(finished.folder), source=None, split="test", columns=None)
+    curves = measure_missing_rates(str(finished.folder), rows, modalities=["image"], output=tmp_path)
+    assert list(curves) == ["image"]
+    assert list(curves["image"]) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert curves["image"][0.0]["loss"] == pytest.approx(finished.metrics["test"]["loss"], abs=1e-5)
+    without = RowSource.for_model(str(finished.folder), source=None, split="test", columns=["image="])
+    alone = evaluate_model(str(finished.folder), without)
+    assert curves["image"][1.0]["loss"] == pytest.approx(alone["loss"], abs=1e-5)
+    saved = json.loads((tmp_path / "missing_rates.json").read_text())
+    assert [point["rate"] for point in saved["image"]] == list(curves["image"])
+    with pytest.raises(ValueError, match="Unknown modality of this model 'audio'"):
+        measure_missing_rates(str(finished.folder), rows, modalities=["audio"])
 
 
 def test_new_predictions_leave_no_metrics_of_others(finished, tmp_path):
