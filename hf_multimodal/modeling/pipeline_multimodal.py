@@ -71,7 +71,7 @@ class MultimodalClassificationPipeline(Pipeline):
     def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Opens a row's media; tensors are made per batch."""
         if not isinstance(input_, Mapping):
-            raise TypeError(f"A row is a dict with {' and '.join(MODALITIES)}, got {type(input_).__name__}.")
+            raise TypeError(f"A row is a dict with any of {', '.join(MODALITIES)}, got {type(input_).__name__}.")
         row = {("text" if key == "question" else key): value for key, value in input_.items()}
         for key in row:
             check_known("modality", key, MODALITIES)
