@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from hf_multimodal.training.run import train
@@ -94,6 +95,11 @@ def test_python_blocks_run(blocks, tmp_path, monkeypatch):
     python = [block for block in blocks if block.language == "python"]
     assert python, "README.md shows no Python"
     run_blocks(python)
+
+
+def test_yaml_blocks_describe_runs(blocks):
+    runs = [RunConfig.from_dict(yaml.safe_load(block.code)) for block in blocks if block.language == "yaml"]
+    assert runs, "README.md shows no configuration"
 
 
 def test_python_blocks_say_how_in_known_words(blocks):

@@ -44,6 +44,8 @@ def format_metrics(metrics: dict[str, dict[str, float]]) -> str:
         for name, value in values.items()
         if not name.endswith(("runtime", "per_second", "preparation_time")) and name != "epoch"
     ]
+    if not rows:
+        return "There is no validation or test split to evaluate on."
     rows.insert(0, ("split", "metric", "value"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(

@@ -109,18 +109,25 @@ class MultimodalCollator:
         return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
 
 
-def check_rows(dataset: "datasets.Dataset", collator: MultimodalCollator, description: str = "Checking rows") -> None:
+def check_rows(
+    dataset: "datasets.Dataset",
+    collator: MultimodalCollator,
+    description: str = "Checking rows",
+    *,
+    quiet: bool = False,
+) -> None:
     """Opens every row once, so that a bad one is found before training starts.
 
     Args:
         dataset: Rows as `load_rows` returns them.
         collator: Says which modalities are read, and the user's own column names.
         description: Shown beside the progress bar.
+        quiet: Whether to show none.
 
     Raises:
         RowError: naming the first row that cannot be used, its column, and the remedy.
     """
-    for index, row in enumerate(tqdm(dataset, desc=description, leave=False, mininterval=0.5)):
+    for index, row in enumerate(tqdm(dataset, desc=description, leave=False, mininterval=0.5, disable=quiet)):
         collator.read_row(row, row.get("row_id", index))
 
 

@@ -23,6 +23,18 @@ _UNDECODED = {"bytes": datasets.Value("binary"), "path": datasets.Value("string"
 _STREAMED_MEDIA = {**MEDIA, "audio": _UNDECODED}
 
 
+class ColumnError(ValueError):
+    """A column that is not there; the text names those that are.
+
+    Attributes:
+        column: Its name.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 def load_rows(
     source: Source,
     *,
@@ -102,7 +114,7 @@ def _check_columns(wanted: Mapping[str, str], keep: Sequence[str], available: Se
         if name not in available:
             nearest = difflib.get_close_matches(str(name), available, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ValueError(f"There is no column {name!r}.{hint} Columns there are: {', '.join(available)}.")
+            raise ColumnError(f"There is no column {name!r}.{hint} Columns there are: {', '.join(available)}.", name)
     names = [*wanted.values(), *keep]
     for name in names:
         if names.count(name) > 1:

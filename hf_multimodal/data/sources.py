@@ -39,6 +39,10 @@ _SPLIT_ALIASES = {"valid": "validation", "val": "validation", "dev": "validation
 _MAX_FILES_LOOKED_AT = 10_000
 
 
+class SplitError(ValueError):
+    """A split that is not there; the text names those that are."""
+
+
 class OpenedSource(NamedTuple):
     """Rows with their original columns, and the folder that their image paths are relative to and must not leave."""
 
@@ -100,7 +104,7 @@ def _pick_split(split: str | None, available: Sequence[str], source: object) -> 
     # A slice such as train[:100] is for `datasets` to read.
     if split is None or re.sub(r"\[[^]]*\]$", "", split) not in available:
         asked = "Say which split to read" if split is None else f"There is no split {split!r}"
-        raise ValueError(f"{asked} of {str(source)!r}. Splits there are: {', '.join(available)}.")
+        raise SplitError(f"{asked} of {str(source)!r}. Splits there are: {', '.join(available)}.")
     return split
 
 

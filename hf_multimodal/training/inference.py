@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema, check_labels
-from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.data.loading import ColumnError, limit_rows, load_rows
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
@@ -43,6 +43,7 @@ class RowSource:
         options: Arguments for loading.
         limit: Only that many rows, as `limit_rows` chooses them; None takes all.
         seed: The run's seed.
+        is_own: Whether these are the rows of the run that made the model.
     """
 
     source: str
@@ -51,6 +52,7 @@ class RowSource:
     options: dict[str, Any] = field(default_factory=dict)
     limit: int | None = None
     seed: int = 0
+    is_own: bool = False
 
     @classmethod
     def for_model(
@@ -67,6 +69,7 @@ class RowSource:
         Raises:
             ValueError: if something is left out and the folder holds no run, or an item is malformed.
         """
+        _check_model_name(model)
         run_file = Path(model) / RUN_FILE
         config = RunConfig.load(run_file) if run_file.is_file() else None
         mapping = _parse_columns(columns or ())
@@ -90,13 +93,27 @@ class RowSource:
             options=run.options,
             limit=run.limit.get(role) if source is None else None,
             seed=config.seed,
+            is_own=source is None,
         )
 
     def load(self, *, with_labels: bool) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""
         columns = {k: v for k, v in self.columns.items() if with_labels or k != "label"}
-        rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
+        try:
+            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
+        except ColumnError as error:
+            if self.is_own or error.column != columns.get("id"):
+                raise ColumnError(f"{error} Map another one: --column text=YOUR_COLUMN.", error.column) from error
+            columns.pop("id")  # other rows need not have ids: they are numbered
+            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
         return limit_rows(rows, self.limit, self.seed)
+
+
+def _check_model_name(model: str) -> None:
+    """Refuses what is neither a folder nor could be a Hub id."""
+    looks_local = model.startswith((".", "/", "~")) or model.count("/") > 1
+    if looks_local and not Path(model).is_dir():
+        raise ValueError(f"There is no folder {model!r} (looked from {str(Path.cwd())!r}): correct the model's path.")
 
 
 def _why_no_run(model: str) -> str:
@@ -127,6 +144,7 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     Raises:
         ValueError: if the folder holds no model of this package with a head.
     """
+    _check_model_name(model)
     config = AutoConfig.from_pretrained(model)
     architecture = (config.architectures or ["?"])[0]
     model_class = getattr(modeling_multimodal, architecture, None)

@@ -18,6 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.labels import LabelSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.predictions import METRICS
@@ -32,7 +33,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
-from hf_multimodal.training.run_config import RunConfig, check_fields, check_types
+from hf_multimodal.training.run_config import SPLITS, RunConfig, check_fields, check_types
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 # keys: run_config.TASKS
@@ -60,11 +61,20 @@ class RunResult:
 
 
 def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
-    """Loads every split the run names, with canonical columns, limited where the configuration says so."""
+    """Loads every split the run names, with canonical columns, limited where the configuration says so.
+
+    Where it names none, it takes train, and validation and test if they are there.
+    """
     data = config.data
     splits = {}
+    is_default = data.splits == {split: split for split in SPLITS}
     for role, split in data.splits.items():
-        rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
+        try:
+            rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
+        except SplitError as error:
+            if is_default and role != "train":
+                continue
+            raise SplitError(f"{error} Say which to take: data.splits={{train: NAME, validation: NAME}}.") from error
         splits[role] = limit_rows(rows, data.limit.get(role), config.seed)
     return splits
 
@@ -190,7 +200,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     if config.data.check_rows:
         for role, rows in splits.items():
             # every process opens its share
-            check_rows(rows.shard(state.num_processes, state.process_index), collator, f"Checking {role} rows")
+            share = rows.shard(state.num_processes, state.process_index)
+            check_rows(share, collator, f"Checking {role} rows", quiet=not state.is_local_main_process)
     state.wait_for_everyone()  # one with a bad row never comes
     try:
         trainer = MultimodalTrainer(

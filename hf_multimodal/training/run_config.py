@@ -121,6 +121,8 @@ class RunConfig:
             raise ValueError(f"data holds {data!r}: it needs at least source and columns.")
         _check_keys(data, DataConfig, "data.")
         data = _mappings(data, DataConfig, "data.")
+        if _is_local_name(data["source"]):
+            data["source"] = f"./{data['source']}"  # so that it is never taken for a Hub id, wherever it is read again
         if "splits" in data:
             data["splits"] = {role: split for role, split in data["splits"].items() if split is not None}
         config = cls(data=DataConfig(**data), **_mappings(values, cls, ""))
@@ -192,6 +194,12 @@ def _mappings(values: Mapping[str, Any], kind: type, prefix: str) -> dict[str, A
         if not isinstance(checked[name], Mapping):
             raise ValueError(f"{prefix}{name} holds {checked[name]!r}: it is a section of key: value lines.")
     return checked
+
+
+def _is_local_name(source: Any) -> bool:  # noqa: ANN401 (any YAML value)
+    """Whether a source is a file or folder whose name could be a Hub id's."""
+    is_plain = isinstance(source, str) and source != "scenes" and not source.startswith((".", "/", "~"))
+    return is_plain and Path(source).exists()
 
 
 def _check_count(name: str, value: Any, least: int) -> None:  # noqa: ANN401 (any YAML value)

@@ -169,6 +169,42 @@ def test_the_longest_text_is_saved_with_the_processor(tmp_path):
     assert AutoProcessor.from_pretrained(result.folder)(text="the star is red")["input_ids"][0].__len__() == 4
 
 
+def test_one_file_is_enough(tmp_path, monkeypatch):
+    """Only train is there; the file's name could be a Hub id's; new rows without ids; the run seen from elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.csv").write_text("caption,kind,id\na,x,1\nb,y,2\nc,x,3\n")
+    data = {"source": "rows.csv", "columns": {"text": "caption", "label": "kind", "id": "id"}}
+    values = tiny_run(tmp_path / "run", data=data)
+    values["towers"]["image"] = None
+    assert set(train(RunConfig.from_dict(values)).sizes) == {"train"}
+    (tmp_path / "new.csv").write_text("caption\nd\n")
+    new = RowSource.for_model(str(tmp_path / "run"), source=str(tmp_path / "new.csv"), split=None, columns=None)
+    assert predict_rows(str(tmp_path / "run"), new, output=tmp_path / "out") == 1
+    (tmp_path / "other.csv").write_text("title\nd\n")
+    other = RowSource.for_model(str(tmp_path / "run"), source=str(tmp_path / "other.csv"), split=None, columns=None)
+    with pytest.raises(ValueError, match="no column 'caption'.*--column text=YOUR_COLUMN"):
+        other.load(with_labels=False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    own = RowSource.for_model(str(tmp_path / "run"), source=None, split="train", columns=None)
+    with pytest.raises(ValueError, match=r"There is no file or folder '\./rows\.csv'"):
+        own.load(with_labels=True)
+
+
+def test_splits_asked_for_must_be_there(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\na,x\nb,y\n")
+    data = {"source": str(tmp_path / "rows.csv"), "columns": {"text": "text", "label": "label"}}
+    values = tiny_run(tmp_path / "run", data={**data, "splits": {"train": "train", "test": "test"}})
+    values["towers"]["image"] = None
+    with pytest.raises(ValueError, match=r"no split 'test'.*data\.splits=\{train: NAME"):
+        train(RunConfig.from_dict(values))
+
+
+def test_a_mistyped_model_folder_is_named():
+    with pytest.raises(ValueError, match="There is no folder './runs/tpyo'"):
+        predict_row("./runs/tpyo", text="a")
+
+
 def test_questions_with_ten_answers_each(tmp_path):
     rows = [["red"] * 9 + ["pink"], ["blue"] * 5 + ["navy"] * 5, ["red"] * 2 + ["blue"] * 8, ["green"] * 10]
     table = pa.table({"question": ["what colour?"] * 4, "answers": rows})
