@@ -2,14 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw rows to tensors: one processor over the tokenizer, the image processor, and later the other modalities'."""
 
-import copy
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from transformers import (
     AutoFeatureExtractor,
@@ -20,14 +18,12 @@ from transformers import (
     PreTrainedTokenizerBase,
     ProcessorMixin,
 )
-from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 from transformers.processing_utils import ProcessingKwargs
 
 from .audio_opening import open_audio
-from .audio_processing_multimodal import MultimodalAudioProcessor
 from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
-from .configuration_towers import TowerLike, TowerSpec, parse_towers, timm_hub_id, tower_config
-from .image_processing_multimodal import MultimodalImageProcessor
+from .configuration_towers import TowerLike, parse_towers
+from .processing_towers import build_feature_extractor, build_image_processor, build_tokenizer, longest_text
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 
 # Modality -> the component that reads it, in the package's modality order.
@@ -39,21 +35,6 @@ _AUDIO_NAMES = {
     "attention_mask": "audio_mask",
     "padding_mask": "audio_mask",
 }
-
-
-# Text encoders whose position table begins after the padding token's index.
-_POSITIONS_AFTER_PADDING = (
-    "camembert",
-    "data2vec-text",
-    "ibert",
-    "longformer",
-    "mpnet",
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-)
 
 
 class AbsentTokenizer:
@@ -146,7 +127,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             ValueError: if a tower is unknown, or says nothing about its tokenizer.
         """
         specs = parse_towers({"text": text, "image": image, "audio": audio})
-        builders = {"text": _build_tokenizer, "image": _build_image_processor, "audio": _build_feature_extractor}
+        builders = {"text": build_tokenizer, "image": build_image_processor, "audio": build_feature_extractor}
         return cls(**{COMPONENTS[m]: builders[m](spec) for m, spec in specs.items()})
 
     def __call__(
@@ -312,16 +293,6 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         return [image_processor, tokenizer, feature_extractor]
 
 
-def longest_text(config: PreTrainedConfig) -> int | None:
-    """Number of tokens that a text encoder has positions for; None where its positions are not kept in a table."""
-    positions = getattr(config, "max_position_embeddings", None)
-    is_rotary = any(getattr(config, name, None) is not None for name in ("rope_parameters", "rope_theta"))
-    if positions is None or positions < 1 or is_rotary or getattr(config, "position_biased_input", True) is False:
-        return None
-    padding = 1 if config.model_type == "mpnet" else getattr(config, "pad_token_id", None) or 0  # MPNet's is fixed
-    return positions - padding - 1 if config.model_type in _POSITIONS_AFTER_PADDING else positions
-
-
 def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (one value or a list of them)
     """One value or a list of values -> list.
 
@@ -350,58 +321,6 @@ def _input_size(image_processor: Any) -> tuple[int, int] | None:  # noqa: ANN401
     if size is None or size.get("height") is None or size.get("width") is None:
         return None
     return size["height"], size["width"]
-
-
-def _build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
-    source = spec.tokenizer if spec.tokenizer is not None else spec.path
-    if source is None:
-        raise ValueError(
-            "The text tower is built from a configuration alone: say which tokenizer goes with it (tokenizer)."
-        )
-    limit = longest_text(tower_config("text", spec)) if spec.path is not None or spec.config is not None else None
-    if isinstance(source, (str, Path)):
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=spec.revision if spec.tokenizer is None else None)
-    else:
-        tokenizer = copy.deepcopy(source)  # changed below, and the caller's own
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if limit is not None:
-        tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
-    return tokenizer
-
-
-def _build_image_processor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any image processor)
-    config = tower_config("image", spec)
-    if config.model_type == "timm_wrapper":
-        own = timm.get_pretrained_cfg(config.architecture)
-        pretrained_cfg = {**(own.to_dict() if own else {}), **(getattr(config, "pretrained_cfg", None) or {})}
-        crop_pct = None if spec.loads_weights else 1.0  # fresh weights see the whole picture
-        built_for = (config.model_args or {}).get("img_size")  # a side, or height and width
-        sides = (built_for, built_for) if isinstance(built_for, int) else tuple(built_for or ())
-        image_size = spec.image_size or (sides[0] if sides and sides[0] == sides[1] else None)
-        return MultimodalImageProcessor.from_timm(pretrained_cfg, image_size=image_size, crop_pct=crop_pct)
-    side = spec.image_size or getattr(config, "image_size", None) or 224
-    if spec.path is None:
-        square = {"height": side, "width": side} if isinstance(side, int) else {"height": side[0], "width": side[1]}
-        return MultimodalImageProcessor(size=square, crop_size=square)
-    processor = AutoImageProcessor.from_pretrained(timm_hub_id(spec.path), revision=spec.revision)
-    if spec.image_size is not None:
-        processor.size = processor.crop_size = {"height": side, "width": side}
-    return processor
-
-
-def _build_feature_extractor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any feature extractor)
-    config = tower_config("audio", spec)
-    if config.model_type == "timm_wrapper":
-        return MultimodalAudioProcessor(**spec.preprocessing)
-    if spec.path is not None:
-        return AutoFeatureExtractor.from_pretrained(spec.path, revision=spec.revision, **spec.preprocessing)
-    extractor_class: Any = FEATURE_EXTRACTOR_MAPPING.get(type(config), None)
-    if extractor_class is None:
-        raise ValueError(
-            f"transformers has no feature extractor for {config.model_type!r}: give a path that holds one."
-        )
-    return extractor_class(**spec.preprocessing)
 
 
 __all__ = ["COMPONENTS", "TOWER_CONFIG_FIELDS", "MultimodalProcessor"]
