@@ -8,6 +8,7 @@ from PIL import Image
 from transformers import AutoConfig
 
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
+from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -272,6 +273,5 @@ def tiny_batch(processor=None, **tensors):
     given = {"text": TEXTS, "image": tiny_pictures()}
     if "audio" in processor.modalities:
         given["audio"] = tiny_sounds(processor.feature_extractor.sampling_rate)
-    names = {"text": "text", "image": "images", "audio": "audio"}
-    batch = processor(**{names[m]: given[m] for m in processor.modalities}, return_tensors="pt")
+    batch = processor(**{PROCESSOR_ARGUMENTS[m]: given[m] for m in processor.modalities}, return_tensors="pt")
     return {**batch, **tensors}

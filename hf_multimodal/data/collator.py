@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from hf_multimodal.data.labels import LabelError, LabelSchema
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
+from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.image_opening import ImageError, open_image
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class MultimodalCollator:
         for row, row_id in zip(rows, row_ids, strict=True):
             for modality, value in self.read_row(row, row_id).items():
                 columns[modality].append(value)
-        arguments: dict[str, Any] = {_PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
+        arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
         batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
         if self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
@@ -153,4 +154,3 @@ def _is_empty(value: Any) -> bool:  # noqa: ANN401 (any cell)
 
 
 _READERS: dict[str, Callable[[Any, Any], Any]] = {"text": _read_text, "image": _read_image, "audio": _read_audio}
-_PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio"}

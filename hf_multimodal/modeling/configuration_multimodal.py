@@ -15,6 +15,8 @@ from .configuration_lstm import LstmTextConfig
 # Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
 TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
 MODALITIES = tuple(TOWER_CONFIG_FIELDS)
+# Modality -> the argument of the processor's call that takes it, named as in transformers.
+PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio"}
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
@@ -197,6 +199,7 @@ __all__ = [
     "FUSIONS",
     "MODALITIES",
     "PROBLEM_TYPES",
+    "PROCESSOR_ARGUMENTS",
     "TOWER_CONFIG_FIELDS",
     "LstmTextConfig",
     "MultimodalConfig",

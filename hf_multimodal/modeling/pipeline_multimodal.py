@@ -14,7 +14,7 @@ from transformers.pipelines.pt_utils import PipelineDataset, PipelineIterator
 from transformers.utils import ModelOutput
 
 from .audio_opening import open_audio
-from .configuration_multimodal import MODALITIES, check_known
+from .configuration_multimodal import MODALITIES, PROCESSOR_ARGUMENTS, check_known
 from .image_opening import open_image
 
 
@@ -85,8 +85,7 @@ class MultimodalClassificationPipeline(Pipeline):
 
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         columns = {k: v if isinstance(v, list) else [v] for k, v in input_tensors.items()}
-        names = {"text": "text", "image": "images", "audio": "audio"}
-        given = {names[m]: columns[m] for m in self.processor.modalities}
+        given = {PROCESSOR_ARGUMENTS[m]: columns[m] for m in self.processor.modalities}
         batch = self.processor(**given, return_tensors="pt").to(self.device)
         return ModelOutput(logits=self.model(**batch).logits.float())
 

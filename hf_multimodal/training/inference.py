@@ -22,7 +22,6 @@ from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_mis
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
 from hf_multimodal.modeling import modeling_multimodal
 from hf_multimodal.modeling.configuration_multimodal import check_known
-from hf_multimodal.modeling.image_opening import open_image
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -232,15 +231,19 @@ def measure_missing_rates(
             check_known("modality of this model", modality, read)
         dataset = rows.load(with_labels=True)
         _check_reference(dataset, schema, rows)
-        curves: dict[str, dict[float, dict[str, float]]] = {}
-        for modality in modalities or read:
-            curves[modality] = {}
-            for rate in RATES:
-                scores = trainer.predict(RowsWithout(dataset, modality, rate, read), metric_key_prefix="eval").metrics
-                names = (*metric_names(schema.problem_type), "loss")
-                curves[modality][rate] = {name: cast(Any, scores)[f"eval_{name}"] for name in names}
+        names = (*metric_names(schema.problem_type), "loss")
+
+        def measure(lacking: Any) -> dict[str, float]:  # noqa: ANN401 (rows, or a view of them)
+            scores: Any = trainer.predict(lacking, metric_key_prefix="eval").metrics
+            return {name: scores[f"eval_{name}"] for name in names}
+
+        whole = measure(dataset)  # the same for every modality
+        curves = {
+            modality: {rate: measure(RowsWithout(dataset, modality, rate, read)) if rate else whole for rate in RATES}
+            for modality in modalities or read
+        }
         if output is not None and trainer.is_world_process_zero():
-            write_missing_rates(output, curves, metric_names(schema.problem_type)[0])
+            write_missing_rates(output, curves, names[0])
     return curves
 
 
@@ -282,8 +285,7 @@ def predict_row(
     """
     loaded, processor = load_model(model)
     pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
-    row = {"text": text, "image": None if image is None else open_image(image), "audio": audio}
-    return pipeline(row, top_k=top_k)
+    return pipeline({"text": text, "image": image, "audio": audio}, top_k=top_k)
 
 
 __all__ = [

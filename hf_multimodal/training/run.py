@@ -33,7 +33,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
-from hf_multimodal.training.run_config import SPLITS, RunConfig, check_fields, check_types
+from hf_multimodal.training.run_config import DEFAULT_SPLITS, RunConfig, check_fields, check_types
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 # keys: run_config.TASKS
@@ -67,7 +67,7 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
     """
     data = config.data
     splits = {}
-    is_default = data.splits == {split: split for split in SPLITS}
+    is_default = data.splits == DEFAULT_SPLITS
     for role, split in data.splits.items():
         try:
             rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)

@@ -18,6 +18,7 @@ import yaml
 
 TASKS = ("classification", "question_answering")
 SPLITS = ("train", "validation", "test")
+DEFAULT_SPLITS = {split: split for split in SPLITS}
 PACKAGE_PREFIX = "package:"
 
 
@@ -52,7 +53,7 @@ class DataConfig:
 
     source: str
     columns: dict[str, str]
-    splits: dict[str, str] = field(default_factory=lambda: {split: split for split in SPLITS})
+    splits: dict[str, str] = field(default_factory=DEFAULT_SPLITS.copy)
     keep: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     limit: dict[str, int] = field(default_factory=dict)
@@ -233,7 +234,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 def _default_section(path: list[str]) -> dict[str, Any]:
     """What a section holds before an override adds to it."""
-    return {split: split for split in SPLITS} if path == ["data", "splits"] else {}
+    return dict(DEFAULT_SPLITS) if path == ["data", "splits"] else {}
 
 
 def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
@@ -250,4 +251,4 @@ def _resolve_packages(value: Any) -> Any:  # noqa: ANN401 (any YAML value)
     return str(Path(spec.submodule_search_locations[0]) / subfolder)
 
 
-__all__ = ["SPLITS", "TASKS", "DataConfig", "RunConfig", "check_fields", "check_types"]
+__all__ = ["DEFAULT_SPLITS", "SPLITS", "TASKS", "DataConfig", "RunConfig", "check_fields", "check_types"]
