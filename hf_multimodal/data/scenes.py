@@ -56,8 +56,9 @@ def make_scenes(
     """Draws one split of the scenes dataset in memory, always the same for the same arguments.
 
     Each row holds `image` (PNG), `statement` with `label` (`false`, `true`), `question` with `answer`, `captions`,
-    `template` (which kind of statement it is), `objects` (shape, colour and box `[x0, y0, x1, y1]` in pixels),
-    `decisive_box` (of the object that settles the statement, of any object where all do together) and `id`.
+    `template` (which kind of statement it is), `needs_binding` (whether it takes more than knowing which attributes
+    occur), `objects` (shape, colour and box `[x0, y0, x1, y1]` in pixels), `decisive_box` (of the object that settles
+    the statement, of any object where all do together) and `id`.
 
     Args:
         num_rows: Rows of the split, a multiple of four (see the module's text).
@@ -108,6 +109,7 @@ def _features() -> datasets.Features:
             "answer": datasets.ClassLabel(names=list(ANSWERS)),
             "captions": [datasets.Value("string")],
             "template": datasets.Value("string"),
+            "needs_binding": datasets.Value("bool"),
             "objects": [thing],
             "decisive_box": box,
             "id": datasets.Value("string"),
@@ -166,6 +168,7 @@ def _block_rows(block: _Block, rng: random.Random, image_size: int) -> list[dict
                     "answer": ANSWERS.index(question.answer if asked == here else NO_ANSWER),
                     "captions": sentences,
                     "template": block.template,
+                    "needs_binding": statement.needs_binding,
                     "decisive_box": picture.boxes[statement.true_thing if holds else statement.false_thing],
                 }
             )
