@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         MultimodalForQuestionAnswering,
         MultimodalModel,
     )
+    from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
     from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+    from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeriesProcessor, fit_series
     from hf_multimodal.training.arguments import MultimodalTrainingArguments
     from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -36,13 +38,16 @@ __all__ = [
     "MultimodalCollator",
     "MultimodalConfig",
     "MultimodalForClassification",
+    "MultimodalForMultiTask",
     "MultimodalForQuestionAnswering",
     "MultimodalImageProcessor",
     "MultimodalModel",
     "MultimodalProcessor",
+    "MultimodalSeriesProcessor",
     "MultimodalTrainer",
     "MultimodalTrainingArguments",
     "__version__",
+    "fit_series",
     "load_rows",
     "make_scenes",
 ]
@@ -54,12 +59,15 @@ _MODULE_OF = {
     "MultimodalCollator": "hf_multimodal.data.collator",
     "MultimodalConfig": "hf_multimodal.modeling.configuration_multimodal",
     "MultimodalForClassification": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalForMultiTask": "hf_multimodal.modeling.modeling_tasks",
     "MultimodalForQuestionAnswering": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalImageProcessor": "hf_multimodal.modeling.image_processing_multimodal",
     "MultimodalModel": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalProcessor": "hf_multimodal.modeling.processing_multimodal",
+    "MultimodalSeriesProcessor": "hf_multimodal.modeling.series_processing_multimodal",
     "MultimodalTrainer": "hf_multimodal.training.trainer",
     "MultimodalTrainingArguments": "hf_multimodal.training.arguments",
+    "fit_series": "hf_multimodal.modeling.series_processing_multimodal",
     "load_rows": "hf_multimodal.data.loading",
     "make_scenes": "hf_multimodal.data.scenes",
 }

@@ -11,8 +11,9 @@ import time
 from pathlib import Path
 
 from hf_multimodal.modeling.image_opening import open_image
-from hf_multimodal.training.run import load_splits, train
+from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.run_parts import load_splits
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "scripts" / "configs" / "scenes.yaml"

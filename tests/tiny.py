@@ -12,6 +12,7 @@ from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeriesProcessor
 
 TEXTS = ["a red square", "a blue circle left of a red square", "the blue circle"]
 SIDE = 32  # of every tiny picture, in pixels
@@ -202,6 +203,22 @@ AUDIO_TOWERS = {
         {"feature_size": 16, "chunk_length": 1},
     ),
 }
+NUM_FRAMES = 3
+# Two channels of eight steps and two categories, as `tiny_series` draws them.
+SERIES_PREPROCESSING = {
+    "channels": ["x", "y"],
+    "mean": [0.5, -0.5],
+    "std": [2.0, 1.0],
+    "length": 8,
+    "categories": {"kind": ["a", "b", "c"]},
+}
+_SERIES_SIZES = {"num_input_channels": 2, "context_length": 8, "patch_length": 4, "d_model": 16}
+_SERIES_LAYERS = {"num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 16, "dropout": 0.0, "ff_dropout": 0.0}
+SERIES_TOWERS = {
+    "patch_series": {"model_type": "patch_series", **_SERIES_SIZES},
+    "patchtst": {"model_type": "patchtst", **_SERIES_SIZES, **_SERIES_LAYERS, "patch_stride": 4},
+    "patchtsmixer": {"model_type": "patchtsmixer", **_SERIES_SIZES, "num_layers": 1, "patch_stride": 4, "dropout": 0.0},
+}
 # Backbones whose position tables are not in their state dict.
 TIMM_WITH_BUFFERS = {
     "swin": IMAGE_TOWERS["timm swin"],
@@ -219,19 +236,31 @@ def tower_config(values):
     return AutoConfig.for_model(values.pop("model_type", "timm_wrapper"), **values)
 
 
-def tiny_towers(text="bert", image="timm vit", audio=None):
+def tiny_towers(text="bert", image="timm vit", audio=None, video=None, series=None):
     """Returns modality -> configuration, for `from_towers_pretrained`; None leaves a tower out."""
     chosen = {"text": text and TEXT_TOWERS[text], "image": image and IMAGE_TOWERS[image]}
-    chosen["audio"] = audio and AUDIO_TOWERS[audio][0]
+    chosen.update(audio=audio and AUDIO_TOWERS[audio][0], video=video and IMAGE_TOWERS[video])
+    chosen["series"] = series and SERIES_TOWERS[series]
     return {modality: tower_config(values) for modality, values in chosen.items() if values}
 
 
-def tiny_model(cls=MultimodalForClassification, *, text="bert", image="timm vit", audio=None, seed=0, **config):
+def tiny_model(
+    cls=MultimodalForClassification,
+    *,
+    text="bert",
+    image="timm vit",
+    audio=None,
+    video=None,
+    series=None,
+    seed=0,
+    **config,
+):
     """Builds a model with random weights, the same for the same seed, in evaluation mode and without dropout."""
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    small.update(video and {"num_frames": NUM_FRAMES} or {}, **(series and {"category_sizes": [3]} or {}))
     torch.manual_seed(seed)
     return cls.from_towers_pretrained(
-        **tiny_towers(text, image, audio), **{**small, "hidden_dropout_prob": 0.0, **config}
+        **tiny_towers(text, image, audio, video, series), **{**small, "hidden_dropout_prob": 0.0, **config}
     ).eval()
 
 
@@ -240,7 +269,7 @@ def tiny_tokenizer():
     return build_word_tokenizer(TEXTS, max_length=16)
 
 
-def tiny_processor(text=True, image=True, audio=None):
+def tiny_processor(text=True, image=True, audio=None, video=False, series=False):
     """Builds the processor of `tiny_model`; False leaves a component out, `audio` names its tower."""
     square = {"height": SIDE, "width": SIDE}
     listening = None
@@ -252,6 +281,9 @@ def tiny_processor(text=True, image=True, audio=None):
         image_processor=MultimodalImageProcessor(size=square, crop_size=square) if image else None,
         tokenizer=tiny_tokenizer() if text else None,
         feature_extractor=listening,
+        video_image_processor=MultimodalImageProcessor(size=square, crop_size=square) if video else None,
+        series_feature_extractor=MultimodalSeriesProcessor(**SERIES_PREPROCESSING) if series else None,
+        num_frames=NUM_FRAMES,
     )
 
 
@@ -267,11 +299,29 @@ def tiny_pictures(count=3, size=(SIDE, SIDE), seed=0):
     return [Image.fromarray(picture) for picture in pixels]
 
 
+def tiny_clips(lengths=(3, 2, 5), seed=0):
+    """Draws clips of noise, (frames, SIDE, SIDE, 3), of some lengths."""
+    generator = np.random.default_rng(seed)
+    return [generator.integers(0, 256, (length, SIDE, SIDE, 3), dtype=np.uint8) for length in lengths]
+
+
+def tiny_series(lengths=(8, 3, 12), seed=0):
+    """Draws series of two channels and some lengths, with a gap in each and a category beside them."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for length, kind in zip(lengths, ("a", "c", "never seen"), strict=False):
+        values = generator.normal(size=(length, 2))
+        values[1, 0] = np.nan
+        rows.append({"x": values[:, 0].tolist(), "y": values[:, 1].tolist(), "kind": kind})
+    return rows
+
+
 def tiny_batch(processor=None, **tensors):
     """Processes `TEXTS` and as many pictures; keyword arguments (labels, say) join the batch as they are."""
     processor = processor or tiny_processor()
     given = {"text": TEXTS, "image": tiny_pictures()}
     if "audio" in processor.modalities:
         given["audio"] = tiny_sounds(processor.feature_extractor.sampling_rate)
+    given.update(video=tiny_clips(), series=tiny_series())
     batch = processor(**{PROCESSOR_ARGUMENTS[m]: given[m] for m in processor.modalities}, return_tensors="pt")
     return {**batch, **tensors}

@@ -4,7 +4,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,10 @@ def predict(
     text: Annotated[str | None, typer.Option(help="Text of one row.")] = None,
     image: Annotated[Path | None, typer.Option(help="Image file of one row.")] = None,
     audio: Annotated[Path | None, typer.Option(help="Sound file of one row.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Clip of one row.")] = None,
+    series: Annotated[
+        str | None, typer.Option(help='Series or table row, as JSON: [[step, …], …] or {"column": value, …}.')
+    ] = None,
     source: Source = None,
     split: Split = None,
     column: Column = None,
@@ -24,16 +28,19 @@ def predict(
     batch_size: BatchSize = 64,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict one row (--text, --image, --audio), printed as JSON, or many (--source) into parquet (--output)."""
+    """Predict one row (--text, --image, …), printed as JSON, or many (--source) into parquet (--output)."""
+    given = {"text": text, "image": image, "audio": audio, "video": video, "series": _parse_series(series)}
+    row = {modality: value for modality, value in given.items() if value is not None}
+    options = ", ".join(f"--{modality}" for modality in given)
     if source is None:
-        if text is None and image is None and audio is None:
-            raise ValueError("Nothing to predict: give --text, --image, --audio for one row, or --source for many.")
+        if not row:
+            raise ValueError(f"Nothing to predict: give {options} for one row, or --source for many.")
         from hf_multimodal.training.inference import predict_row
 
-        typer.echo(json.dumps(predict_row(model, text=text, image=image, audio=audio, top_k=top_k), indent=2))
+        typer.echo(json.dumps(predict_row(model, row, top_k=top_k), indent=2))
         return
-    if text is not None or image is not None or audio is not None:
-        raise ValueError("Give --source for many rows, or --text, --image, --audio for one, not both.")
+    if row:
+        raise ValueError(f"Give --source for many rows, or {options} for one, not both.")
     if output is None:
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
@@ -45,6 +52,15 @@ def predict(
     count = predict_rows(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
+
+
+def _parse_series(text: str | None) -> Any:  # noqa: ANN401 (lists or a mapping)
+    try:
+        return None if text is None else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f'Cannot read --series {text!r} as JSON ({error}): write [[1.0, 2.0], [1.5, null]] or {{"age": 31}}.'
+        ) from error
 
 
 __all__ = ["predict"]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows to a batch: opens images and sounds as needed, encodes labels, and names the row where anything is wrong."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.labels import LabelError, LabelSchema
+from hf_multimodal.data.columns import Columns, source_name
+from hf_multimodal.data.labels import LabelError, LabelSchema, TaskSchemas
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.image_opening import ImageError, open_image
+from hf_multimodal.modeling.modeling_losses import NO_LABEL
+from hf_multimodal.modeling.series_processing_multimodal import OpenedSeries, SeriesError
+from hf_multimodal.modeling.video_opening import VideoError, open_video
 
 if TYPE_CHECKING:
     import datasets
@@ -38,23 +43,25 @@ class MultimodalCollator:
     Args:
         processor: Turns text and images into tensors; its `modalities` say which columns are read. Texts are cut at its
             tokenizer's `model_max_length`.
-        label_schema: How labels are encoded. Without it the batch holds no labels.
+        label_schema: How labels are encoded, of one task or of several. Without it the batch holds no labels.
         column_names: The user's own column name of each canonical one, for the errors.
     """
 
     processor: "MultimodalProcessor"
-    label_schema: LabelSchema | None = None
-    column_names: Mapping[str, str] | None = field(default=None)
+    label_schema: LabelSchema | TaskSchemas | None = None
+    column_names: Columns | None = field(default=None)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
         """Collates rows.
 
         Args:
-            rows: Mappings with a key per modality (None or no key: absent), and optionally `label` and `row_id`.
+            rows: Mappings with a key per modality (None or no key: absent), and optionally `label` (`label.TASK` of
+                several tasks) and `row_id`.
 
         Returns:
             The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
-            one regression target, else (B, num_labels) float.
+            one regression target, else (B, num_labels) float. Of several tasks a dict of these, with -100 (long) or NaN
+            (float) for a missing label.
 
         Raises:
             RowError: if a row has no modality at all, or one of its values cannot be used.
@@ -66,7 +73,10 @@ class MultimodalCollator:
                 columns[modality].append(value)
         arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
         batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
-        if self.label_schema is not None and any("label" in row for row in rows):
+        if isinstance(self.label_schema, TaskSchemas):
+            if labels := self._task_labels(rows, row_ids, self.label_schema):
+                batch["labels"] = labels
+        elif self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
 
@@ -86,7 +96,7 @@ class MultimodalCollator:
         return values
 
     def _source(self, canonical: str) -> str:
-        return (self.column_names or {}).get(canonical, canonical)
+        return source_name(self.column_names, canonical)
 
     def _read(self, row: Row, row_id: int | str, modality: str) -> Any:  # noqa: ANN401 (a text or an image)
         value = row.get(modality)
@@ -94,7 +104,7 @@ class MultimodalCollator:
             return None
         try:
             return _READERS[modality](value, self.processor)
-        except (AudioError, ImageError, TypeError) as error:
+        except (AudioError, ImageError, SeriesError, VideoError, TypeError) as error:
             raise RowError(f"Row {row_id!r}, column {self._source(modality)!r}: {error}") from error
 
     def _labels(self, rows: Sequence[Row], row_ids: list[int | str], schema: LabelSchema) -> torch.Tensor:
@@ -108,6 +118,28 @@ class MultimodalCollator:
             raise RowError(str(error)) from error
         is_index = schema.problem_type == "single_label_classification"
         return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
+
+    def _task_labels(
+        self, rows: Sequence[Row], row_ids: list[int | str], schemas: TaskSchemas
+    ) -> dict[str, torch.Tensor]:
+        labels = {}
+        for task, schema in schemas.schemas.items():
+            column = f"label.{task}"
+            if not any(column in row for row in rows):
+                continue
+            try:
+                values = [
+                    schemas.encode(task, row.get(column), row=row_id, column=self._source(column))
+                    for row, row_id in zip(rows, row_ids, strict=True)
+                ]
+            except LabelError as error:
+                raise RowError(str(error)) from error
+            is_index = schema.problem_type == "single_label_classification"
+            is_list = schema.problem_type == "multi_label_classification" or schema.num_labels > 1
+            missing: Any = NO_LABEL if is_index else [math.nan] * schema.num_labels if is_list else math.nan
+            filled = [missing if value is None else value for value in values]
+            labels[task] = torch.tensor(filled, dtype=torch.long if is_index else torch.float)
+        return labels
 
 
 def check_rows(
@@ -149,8 +181,25 @@ def _read_audio(value: Any, processor: "MultimodalProcessor") -> "np.ndarray | N
     return None if _is_empty(value) else open_audio(value, sampling_rate=processor.feature_extractor.sampling_rate)
 
 
+def _read_video(value: Any, processor: "MultimodalProcessor") -> "np.ndarray | None":  # noqa: ANN401 (any cell)
+    return None if _is_empty(value) else open_video(value, num_frames=processor.num_frames)
+
+
+def _read_series(value: Any, processor: "MultimodalProcessor") -> "OpenedSeries | None":  # noqa: ANN401 (any cell)
+    if isinstance(value, Mapping) and all(part is None for part in value.values()):
+        return None
+    return processor.series_feature_extractor.open(value)
+
+
 def _is_empty(value: Any) -> bool:  # noqa: ANN401 (any cell)
     return isinstance(value, Mapping) and all(value.get(key) is None for key in ("bytes", "path", "array"))
 
 
-_READERS: dict[str, Callable[[Any, Any], Any]] = {"text": _read_text, "image": _read_image, "audio": _read_audio}
+# keys: configuration_multimodal.MODALITIES
+_READERS: dict[str, Callable[[Any, Any], Any]] = {
+    "text": _read_text,
+    "image": _read_image,
+    "audio": _read_audio,
+    "video": _read_video,
+    "series": _read_series,
+}

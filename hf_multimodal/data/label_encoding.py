@@ -79,9 +79,17 @@ class LabelNames:
         return names[value]
 
 
-def _encode_single(labels: LabelNames, value: Any) -> int:  # noqa: ANN401 (any cell)
+def is_missing(value: Any, names: Sequence[str], problem_type: str = "single_label_classification") -> bool:  # noqa: ANN401
+    """Says whether a cell holds no label."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
     # -1 is how `datasets` stores the missing label of a ClassLabel column.
-    if value is None or (isinstance(value, numbers.Real) and value == -1 and "-1" not in labels.ids):
+    is_class = problem_type == "single_label_classification"
+    return is_class and isinstance(value, numbers.Real) and value == -1 and "-1" not in names
+
+
+def _encode_single(labels: LabelNames, value: Any) -> int:  # noqa: ANN401 (any cell)
+    if is_missing(value, labels.names):
         raise LabelError(
             "the label is missing, and a row without a label cannot be trained on. Fill it in or drop the row."
         )

@@ -2,18 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a label column means: its problem type, its names, and how one value becomes a training target."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from hf_multimodal.data.label_encoding import ENCODERS, LabelError, LabelNames
+from hf_multimodal.data.label_encoding import ENCODERS, LabelError, LabelNames, is_missing
 
 if TYPE_CHECKING:
     import datasets
     from transformers import PreTrainedConfig
 
-__all__ = ["LabelError", "LabelSchema", "check_labels"]
+    from hf_multimodal.data.columns import Columns
+
+__all__ = ["LabelError", "LabelSchema", "TaskSchemas", "check_labels", "labels_from_config"]
 
 
 @dataclass(frozen=True)
@@ -132,22 +134,81 @@ class LabelSchema:
         return self.names[index]
 
 
+@dataclass(frozen=True)
+class TaskSchemas:
+    """The labels of several tasks, of which a row may lack any.
+
+    Args:
+        schemas: Task -> its labels; in a dataset they stand in the column `label.TASK`.
+    """
+
+    schemas: dict[str, LabelSchema]
+
+    @property
+    def problem_type(self) -> dict[str, str]:
+        """Task -> problem type."""
+        return {task: schema.problem_type for task, schema in self.schemas.items()}
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The tasks as in a model's configuration."""
+        return {
+            task: {"problem_type": schema.problem_type, "labels": list(schema.names)}
+            for task, schema in self.schemas.items()
+        }
+
+    def encode(self, task: str, value: Any, *, row: int | str, column: str) -> int | float | list[float] | None:  # noqa: ANN401
+        """Turns one cell into a training target as `LabelSchema.encode` does; None where the label is missing.
+
+        Raises:
+            LabelError: as `LabelSchema.encode`, but for a missing label.
+        """
+        schema = self.schemas[task]
+        missing = is_missing(value, schema.names, schema.problem_type)
+        return None if missing else schema.encode(value, row=row, column=column)
+
+
+def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
+    """Returns the labels a model was built for, in the order of its logits."""
+    tasks: Any = getattr(config, "tasks", None)
+    if not tasks:
+        return LabelSchema.from_config(config)
+    return TaskSchemas({name: LabelSchema(task["problem_type"], tuple(task["labels"])) for name, task in tasks.items()})
+
+
 def check_labels(
-    dataset: "datasets.Dataset | datasets.IterableDataset", schema: LabelSchema, *, column: str, source_column: str
+    dataset: "datasets.Dataset | datasets.IterableDataset",
+    schema: LabelSchema | TaskSchemas,
+    *,
+    columns: "Columns | None" = None,
 ) -> None:
     """Encodes the whole label column once, so that a bad label is found before training starts.
 
-    Only the label column is read. A streamed dataset is left alone: its labels are checked as they come.
+    Only the label columns are read. A streamed dataset is left alone: its labels are checked as they come.
 
     Args:
         dataset: Rows as `load_rows` returns them.
-        schema: What the labels should be.
-        column: The label column's name in `dataset`.
-        source_column: Its name in the user's data, for the error.
+        schema: What the labels should be. Of several tasks, those are checked that the dataset has a column for.
+        columns: The user's own names of the columns, for the error.
 
     Raises:
         LabelError: naming the first row whose label does not fit.
     """
+    if isinstance(schema, LabelSchema):
+        _check_column(dataset, "label", columns, schema.encode)
+        return
+    for task in schema.schemas:
+        if f"label.{task}" in dataset.column_names:
+            _check_column(dataset, f"label.{task}", columns, partial(schema.encode, task))
+
+
+def _check_column(
+    dataset: "datasets.Dataset | datasets.IterableDataset",
+    column: str,
+    columns: "Columns | None",
+    encode: Callable[..., Any],
+) -> None:
+    from hf_multimodal.data.columns import source_name
     from hf_multimodal.data.label_inference import column_values
 
     values = column_values(dataset, column)
@@ -157,4 +218,4 @@ def check_labels(
     if "row_id" in dataset.column_names:
         row_ids = column_values(dataset, "row_id") or ()
     for row, value in zip(row_ids, values, strict=True):
-        schema.encode(value, row=row, column=source_column)
+        encode(value, row=row, column=source_name(columns, column))

@@ -1,8 +1,7 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Loads rows from any source under the package's own column names, with images and sounds left undecoded."""
+"""Loads rows from any source under the package's own column names, with images, sounds and clips left undecoded."""
 
-import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,35 +10,25 @@ from typing import Any
 
 import datasets
 
+from hf_multimodal.data.columns import ROW_ID, Columns, check_columns, flatten_columns
 from hf_multimodal.data.sources import Rows, Source, open_source
-from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_known
 
-COLUMNS = (*MODALITIES, "label", "id")
-ROW_ID = "row_id"
-# How columns of pictures and sounds come: undecoded, opened by the collator only.
-MEDIA = {"image": datasets.Image(decode=False), "audio": datasets.Audio(decode=False)}
-# `datasets` would want torchcodec to encode streamed sounds, though they are encoded.
+# How columns of pictures, sounds and clips come: undecoded, opened by the collator only.
+MEDIA = {
+    "image": datasets.Image(decode=False),
+    "audio": datasets.Audio(decode=False),
+    "video": datasets.Video(decode=False),
+}
+# `datasets` would want torchcodec to encode streamed sounds, though they are encoded, and takes no absent clip.
 _UNDECODED = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
-_STREAMED_MEDIA = {**MEDIA, "audio": _UNDECODED}
-
-
-class ColumnError(ValueError):
-    """A column that is not there; the text names those that are.
-
-    Attributes:
-        column: Its name.
-    """
-
-    def __init__(self, message: str, column: str) -> None:
-        super().__init__(message)
-        self.column = column
+_STREAMED_MEDIA = {**MEDIA, "audio": _UNDECODED, "video": _UNDECODED}
 
 
 def load_rows(
     source: Source,
     *,
     split: str | None,
-    columns: Mapping[str, str],
+    columns: Columns,
     keep: Sequence[str] = (),
     streaming: bool = False,
     revision: str | None = None,
@@ -47,9 +36,10 @@ def load_rows(
 ) -> Rows:
     """Loads one split and maps its columns.
 
-    Columns of images and sounds hold file paths, encoded bytes or decoded media in the source; in the result they are
-    undecoded `datasets.Image` and `datasets.Audio`, opened by the collator only. Paths in local tables are relative to
-    the table's folder and may not leave it. Nothing is written beside the source: `datasets` caches in its usual place.
+    Columns of images, sounds and clips hold file paths, encoded bytes or decoded media in the source; in the result
+    they are undecoded `datasets.Image`, `datasets.Audio` and `datasets.Video`, opened by the collator only. Paths in
+    local tables are relative to the table's folder and may not leave it. Nothing is written beside the source:
+    `datasets` caches in its usual place.
 
     Args:
         source: `"scenes"` (built in); a `datasets.Dataset` or dictionary of them; a list of dict rows; a local folder
@@ -57,7 +47,9 @@ def load_rows(
             label, or listed in a metadata.csv); a .parquet, .csv, .tsv, .json or .jsonl file; or a Hub id.
         split: Name of the split, where the source has any; None takes the only one. A table's split is in its file's
             name, else it is `train`. A slice such as `train[:100]` works for files, folders and the Hub.
-        columns: The source's column for each of `text`, `image`, `audio`, `label` and `id`; at least one modality.
+        columns: The source's column for each of `text`, `image`, `audio`, `video`, `series`, `label` and `id`; at least
+            one modality. For `series` a column of sequences, or a list of columns, which become one of mappings; for
+            `label` with several tasks a mapping of task to column.
         keep: Other columns to carry along under their own names.
         streaming: Whether to read rows as they are needed, without a cache.
         revision: Revision of a Hub dataset.
@@ -65,12 +57,13 @@ def load_rows(
             of `make_scenes` for the scenes.
 
     Returns:
-        Rows with the columns `columns` names, those of `keep`, and `row_id` (of the `id` column, else the row's index).
+        Rows with the columns `columns` names (`label.TASK` where there are several tasks), those of `keep`, and
+        `row_id` (of the `id` column, else the row's index).
 
     Raises:
         ValueError: if the source, split, or a column does not exist, cannot be read, or holds something else.
     """
-    wanted = {canonical: name for canonical, name in columns.items() if name is not None}
+    wanted = flatten_columns(columns)
     opened = open_source(
         source,
         split=split,
@@ -83,13 +76,14 @@ def load_rows(
     if isinstance(rows, datasets.Dataset) and len(rows) == 0:
         raise ValueError("The source has no rows.")
     available = rows.column_names or list(next(iter(rows.take(1)), {}))
-    _check_columns(wanted, keep, available)
+    check_columns(wanted, keep, available)
     new_names = {name: ROW_ID if canonical == "id" else canonical for canonical, name in wanted.items()}
     new_names.update({name: name for name in keep})
     if rows.features is not None:
         _check_features(wanted, rows.features)
     map_columns = _map_dataset if isinstance(rows, datasets.Dataset) else _map_stream
-    return map_columns(rows, new_names, opened.folder)
+    mapped = map_columns(rows, new_names, opened.folder)
+    return _bundle_series(mapped, [name for name in new_names.values() if name.startswith("series.")])
 
 
 def limit_rows(rows: datasets.Dataset, count: int | None, seed: int) -> datasets.Dataset:
@@ -103,33 +97,13 @@ def limit_rows(rows: datasets.Dataset, count: int | None, seed: int) -> datasets
     return rows if count is None or count >= len(rows) else rows.shuffle(seed=seed).select(range(count))
 
 
-def _check_columns(wanted: Mapping[str, str], keep: Sequence[str], available: Sequence[str]) -> None:
-    for canonical in wanted:
-        check_known("column name", canonical, COLUMNS)
-    if not any(modality in wanted for modality in MODALITIES):
-        raise ValueError(f"columns maps no modality. Map at least one of {', '.join(MODALITIES)} to a column.")
-    if not available:
-        raise ValueError("The source has no rows.")
-    for name in [*wanted.values(), *keep]:
-        if name not in available:
-            nearest = difflib.get_close_matches(str(name), available, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise ColumnError(f"There is no column {name!r}.{hint} Columns there are: {', '.join(available)}.", name)
-    names = [*wanted.values(), *keep]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"Column {name!r} is named more than once in columns and keep. Name it once.")
-    for name in keep:
-        if name in (*COLUMNS, ROW_ID):
-            raise ValueError(f"keep cannot hold {name!r}, which is one of the package's own names: map it in columns.")
-
-
 def _check_features(wanted: Mapping[str, str], features: datasets.Features) -> None:
     """Refuses columns of a type that no row can be right in."""
     remedies = {
         "text": ("text", _is_text, "Convert it to strings, or map another column."),
         "image": ("images", _is_media, "Map a column of images, of encoded bytes or of file paths."),
         "audio": ("sounds", _is_media, "Map a column of sounds, of encoded bytes or of file paths."),
+        "video": ("clips", _is_media, "Map a column of clips, of encoded bytes or of file paths."),
         "id": ("ids", _is_id, "Convert it to strings or integers, or leave `id` out to number the rows."),
     }
     for canonical, name in wanted.items():
@@ -155,7 +129,7 @@ def _is_media(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
     if isinstance(feature, Mapping):
         return not set(feature) - {"bytes", "path"}
     return (
-        isinstance(feature, (datasets.Audio, datasets.Image))
+        isinstance(feature, (datasets.Audio, datasets.Image, datasets.Video))
         or _is_text(feature)
         or _dtype(feature) in ("binary", "large_binary")
     )
@@ -189,6 +163,32 @@ def _stored_paths(rows: datasets.Dataset, column: str) -> list[str | None] | Non
     fields = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
     has_bytes = "bytes" in fields and fields["bytes"].null_count < len(values)
     return None if has_bytes or "path" not in fields else fields["path"].to_pylist()
+
+
+def _bundle_series(rows: Rows, names: Sequence[str]) -> Rows:
+    """Turns the columns `series.NAME` into one, `series`, that holds a mapping of names to values."""
+    if not names:
+        return rows
+    features = None
+    if rows.features is not None:
+        features = datasets.Features({name: rows.features[name] for name in rows.features if name not in names})
+        of_parts = {name.partition(".")[2]: rows.features[name] for name in names}
+        features["series"] = {name: _as_category(feature) for name, feature in of_parts.items()}
+    named = {n: rows.features[n].names for n in names if isinstance((rows.features or {}).get(n), datasets.ClassLabel)}
+    # Any: of `map`'s arguments, the two kinds of rows share these
+    mapped: Any = rows.map(partial(_bundle, names=names, class_names=named), remove_columns=names, features=features)
+    return mapped
+
+
+def _as_category(feature: Any) -> Any:  # noqa: ANN401 (a datasets feature)
+    return datasets.Value("string") if isinstance(feature, datasets.ClassLabel) else feature
+
+
+def _bundle(row: Mapping[str, Any], names: Sequence[str], class_names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    values = {name: row[name] for name in names}
+    for name, known in class_names.items():
+        values[name] = known[values[name]] if values[name] is not None and values[name] >= 0 else None
+    return {"series": {name.partition(".")[2]: value for name, value in values.items()}}
 
 
 def _map_stream(rows: datasets.IterableDataset, new_names: Mapping[str, str], folder: Path | None) -> Rows:
@@ -243,13 +243,11 @@ def _resolve_path(path: str | None, row: int | str, *, root: str, column: str) -
     if not path:
         return None
     if "://" in path:
-        raise ValueError(
-            f"Row {row!r}, column {column!r}: {path!r} is a URL, and URLs are not read. Download the images."
-        )
+        raise ValueError(f"Row {row!r}, column {column!r}: {path!r} is a URL, and URLs are not read. Download it.")
     resolved = os.path.realpath(os.path.join(root, path))
     if os.path.commonpath((root, resolved)) != root:
         raise ValueError(
-            f"Row {row!r}, column {column!r}: {path!r} leads out of {root!r}. Move the image into that folder, or give "
+            f"Row {row!r}, column {column!r}: {path!r} leads out of {root!r}. Move the file into that folder, or give "
             "the rows as a list of dicts."
         )
     return resolved

@@ -15,6 +15,7 @@ from hf_multimodal.data.scenes import SPLITS, make_scenes
 from hf_multimodal.modeling.audio_opening import AudioError, encode_wav
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
+from hf_multimodal.modeling.video_opening import VideoError, encode_video
 
 Rows: TypeAlias = datasets.Dataset | datasets.IterableDataset
 Source: TypeAlias = (
@@ -44,7 +45,7 @@ class SplitError(ValueError):
 
 
 class OpenedSource(NamedTuple):
-    """Rows with their original columns, and the folder that their image paths are relative to and must not leave."""
+    """Rows with their original columns, and the folder that the paths in them are relative to and must not leave."""
 
     rows: Rows
     folder: Path | None = None
@@ -151,12 +152,12 @@ def _dataset_from_rows(rows: Sequence[Any], media_columns: Mapping[str, str]) ->
 
 
 def _stored_media(
-    value: Any,  # noqa: ANN401 (what open_image and open_audio take)
+    value: Any,  # noqa: ANN401 (what open_image, open_audio and open_video take)
     row: int,
     column: str,
     encode: Callable[[Any], bytes],
 ) -> dict[str, Any] | None:
-    """Brings an image or sound into the form of an undecoded feature; encoded ones are not decoded here."""
+    """Brings an image, sound or clip into the form of an undecoded feature; encoded ones are not decoded here."""
     if value is None:
         return None
     if isinstance(value, Mapping) and value.get("array") is None:
@@ -167,7 +168,7 @@ def _stored_media(
         return {"bytes": None, "path": str(value)}
     try:
         return {"bytes": encode(value), "path": None}
-    except (AudioError, ImageError) as error:
+    except (AudioError, ImageError, VideoError) as error:
         raise type(error)(f"Row {row}, column {column!r}: {error}") from error
 
 
@@ -177,7 +178,7 @@ def _png(value: Any) -> bytes:  # noqa: ANN401 (what open_image takes)
     return buffer.getvalue()
 
 
-_ENCODERS: dict[str, Callable[[Any], bytes]] = {"image": _png, "audio": encode_wav}
+_ENCODERS: dict[str, Callable[[Any], bytes]] = {"image": _png, "audio": encode_wav, "video": encode_video}
 
 
 def _open_folder(folder: Path, request: _Request) -> OpenedSource:

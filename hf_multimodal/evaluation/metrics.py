@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics as `evaluate` modules; scikit-learn computes, the module accumulates and binds."""
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import datasets
 import evaluate
 import numpy as np
 from sklearn import metrics as sk
+
+from hf_multimodal.modeling.modeling_losses import NO_LABEL
 
 _CITATION = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011."
 
@@ -84,40 +87,99 @@ def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray
     return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
-def metric_names(problem_type: str) -> tuple[str, ...]:
-    """Names of what `build_compute_metrics` computes, the first the one to choose a model by."""
+ProblemType: TypeAlias = str | Mapping[str, str]  # of one task, or task -> its own
+
+
+def metric_names(problem_type: ProblemType) -> tuple[str, ...]:
+    """Names of what `build_compute_metrics` computes."""
+    if not isinstance(problem_type, str):
+        own = [f"{task}_{name}" for task, kind in problem_type.items() for name in metric_names(kind)]
+        return ("accuracy", *own) if _all_have_accuracy(problem_type) else tuple(own)
     names = {"regression": ("mse",), "scored_answers": ("accuracy",)}
     return names.get(problem_type, ("accuracy", "f1"))
 
 
-def build_compute_metrics(problem_type: str) -> Callable[[Any], dict[str, float]]:
-    """Returns the `compute_metrics` hook of a Trainer for a problem type."""
-    several = problem_type == "multi_label_classification"
+def choice_metric(problem_type: ProblemType) -> tuple[str, bool]:
+    """The metric to choose a model by, and whether more of it is better.
+
+    Of several tasks it is the mean accuracy where all have one, else the loss.
+    """
+    if isinstance(problem_type, str):
+        return ("mse", False) if problem_type == "regression" else ("accuracy", True)
+    return ("accuracy", True) if _all_have_accuracy(problem_type) else ("loss", False)
+
+
+def _all_have_accuracy(problem_types: Mapping[str, str]) -> bool:
+    return "regression" not in problem_types.values()
+
+
+def build_compute_metrics(problem_type: ProblemType) -> Callable[[Any], dict[str, float]]:
+    """Returns the `compute_metrics` hook of a Trainer.
+
+    Args:
+        problem_type: Of one task; or task -> problem type, for predictions and labels that are dicts of tasks. Metrics
+            then are named `TASK_METRIC`, over the rows that have the task's label (NaN where none has), and `accuracy`
+            is the tasks' mean, where all have one.
+    """
 
     def compute(eval_prediction: Any) -> dict[str, float]:  # noqa: ANN401 (transformers.EvalPrediction)
-        predictions = predictions_from_logits(np.asarray(eval_prediction.predictions), problem_type)
-        references = np.asarray(eval_prediction.label_ids)
-        if problem_type == "regression":
-            modules: list[evaluate.Metric] = [MeanSquaredError(multi_label=predictions.ndim == 2)]
-        elif problem_type == "scored_answers":
-            modules = [ScoredAnswerAccuracy()]
-        else:
-            references = references.astype(np.int64)
-            modules = [Accuracy(multi_label=several), F1(multi_label=several)]
+        logits, labels = eval_prediction.predictions, eval_prediction.label_ids
+        if isinstance(problem_type, str):
+            return compute_scores(logits, labels, problem_type)
         scores: dict[str, float] = {}
-        for module in modules:
-            scores.update(module.compute(predictions=predictions, references=references))
+        for task, kind in problem_type.items():
+            known = known_labels(labels[task]) if task in labels else np.zeros(len(logits[task]), dtype=bool)
+            own: dict[str, float] = dict.fromkeys(metric_names(kind), math.nan)
+            if known.any():
+                own = compute_scores(np.asarray(logits[task])[known], np.asarray(labels[task])[known], kind)
+            scores.update({f"{task}_{name}": value for name, value in own.items()})
+        if _all_have_accuracy(problem_type):
+            scores["accuracy"] = float(np.nanmean([scores[f"{task}_accuracy"] for task in problem_type]))
         return scores
 
     return compute
+
+
+def known_labels(labels: np.ndarray) -> np.ndarray:
+    """Says which rows have a label, (rows,) bool: in the others stands -100, or NaN."""
+    labels = np.asarray(labels)
+    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != NO_LABEL
+    return known if known.ndim == 1 else known.all(axis=1)
+
+
+def compute_scores(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> dict[str, float]:
+    """Computes the metrics of one task.
+
+    Args:
+        logits: (rows, labels).
+        labels: As the collator makes them, none missing.
+        problem_type: As in the model's configuration.
+    """
+    several = problem_type == "multi_label_classification"
+    predictions, references = predictions_from_logits(np.asarray(logits), problem_type), np.asarray(labels)
+    if problem_type == "regression":
+        modules: list[evaluate.Metric] = [MeanSquaredError(multi_label=predictions.ndim == 2)]
+    elif problem_type == "scored_answers":
+        modules = [ScoredAnswerAccuracy()]
+    else:
+        references = references.astype(np.int64)
+        modules = [Accuracy(multi_label=several), F1(multi_label=several)]
+    scores: dict[str, float] = {}
+    for module in modules:
+        scores.update(module.compute(predictions=predictions, references=references))
+    return scores
 
 
 __all__ = [
     "F1",
     "Accuracy",
     "MeanSquaredError",
+    "ProblemType",
     "ScoredAnswerAccuracy",
     "build_compute_metrics",
+    "choice_metric",
+    "compute_scores",
+    "known_labels",
     "metric_names",
     "predictions_from_logits",
 ]

@@ -2,14 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Per-row predictions on disk."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_multimodal.evaluation.metrics import predictions_from_logits
+from hf_multimodal.data.labels import LabelSchema, TaskSchemas
+from hf_multimodal.evaluation.metrics import known_labels, predictions_from_logits
 
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
@@ -30,41 +33,55 @@ def write_predictions(
     folder: Path,
     *,
     row_ids: Sequence[str | int],
-    logits: np.ndarray,
-    names: Sequence[str],
-    problem_type: str,
-    references: np.ndarray | None = None,
+    logits: Any,  # noqa: ANN401 (described below)
+    schema: LabelSchema | TaskSchemas,
+    references: Any = None,  # noqa: ANN401 (described below)
 ) -> Path:
     """Writes one line per row: id, prediction, a score per label, and the reference where there is one.
 
     Args:
         folder: Where `predictions.parquet` goes; written aside and renamed, so it is whole or absent.
         row_ids: One id per row.
-        logits: (rows, labels).
-        names: Label names in index order.
-        problem_type: As in the model's configuration.
+        logits: (rows, labels); of several tasks a mapping of task to them, and the columns are named `TASK_prediction`
+            and so on.
+        schema: What the labels are.
         references: Labels as the collator made them.
 
     Returns:
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    scores = scores_from_logits(logits, problem_type)
     columns: dict[str, Sequence] = {"row_id": [str(x) for x in row_ids]}
-    columns["prediction"] = _named(predictions_from_logits(np.asarray(logits), problem_type), names, problem_type)
-    if references is not None:
-        columns["reference"] = _named(np.asarray(references), names, problem_type, is_reference=True)
-    columns["scores"] = scores.tolist()
-    table = pa.table(columns).replace_schema_metadata({"labels": "\n".join(names), "problem_type": problem_type})
+    if isinstance(schema, LabelSchema):
+        columns.update(_columns(logits, schema, references))
+        metadata = {"labels": "\n".join(schema.names), "problem_type": schema.problem_type}
+    else:
+        for task, own in schema.schemas.items():
+            made = _columns(logits[task], own, (references or {}).get(task))
+            columns.update({f"{task}_{name}": values for name, values in made.items()})
+        metadata = {"tasks": json.dumps(schema.tasks)}
+    table = pa.table(columns).replace_schema_metadata(metadata)
     partial, target = folder / f"{PREDICTIONS}.partial", folder / PREDICTIONS
     pq.write_table(table, partial)
     partial.replace(target)
     return target
 
 
+def _columns(logits: np.ndarray, schema: LabelSchema, references: np.ndarray | None) -> dict[str, list]:
+    names, problem_type = schema.names, schema.problem_type
+    logits = np.asarray(logits)
+    columns = {"prediction": _named(predictions_from_logits(logits, problem_type), names, problem_type)}
+    if references is not None:
+        columns["reference"] = _named(np.asarray(references), names, problem_type, is_reference=True)
+    return {**columns, "scores": scores_from_logits(logits, problem_type).tolist()}
+
+
 def _named(values: np.ndarray, names: Sequence[str], problem_type: str, is_reference: bool = False) -> list:
     if problem_type == "scored_answers" and is_reference:
         return [{"answer": [names[int(i)] for i in np.flatnonzero(x)], "score": x[x > 0].tolist()} for x in values]
+    if is_reference and not (known := known_labels(values)).all():  # rows without a label of this task
+        filled = iter(_named(values[known], names, problem_type, is_reference=True))
+        return [next(filled) if is_known else None for is_known in known]
     if problem_type in ("single_label_classification", "scored_answers"):
         return [names[i] for i in values]
     if problem_type == "multi_label_classification":

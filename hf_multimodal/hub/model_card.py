@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card: what was trained, on what, and what was measured."""
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +15,31 @@ import torch
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
-from hf_multimodal.data.labels import LabelSchema
-from hf_multimodal.modeling import modeling_multimodal
+from hf_multimodal.data.labels import LabelSchema, labels_from_config
+from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
 
 CARD_FIELDS = ("license", "license_name", "license_link", "language", "tags", "datasets", "base_model")
 LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}
 _METRICS = {"accuracy": "accuracy", "f1": "F1", "mse": "mean squared error"}
 _SCORES = (*_METRICS, "loss")
+_USE = """```python
+from transformers import pipeline
+
+# a local folder or a Hub id
+predict = pipeline("{pipeline}", model="{location}", trust_remote_code=True)
+predict({example})
+```
+
+With `hf_multimodal` installed, `import hf_multimodal` first and leave `trust_remote_code` out. From the Hub, pin a
+`revision` when you do use it: the folder carries the code that it runs."""
+# transformers has no auto class for several tasks
+_USE_OF_TASKS = """```python
+from hf_multimodal import MultimodalClassificationPipeline, MultimodalForMultiTask, MultimodalProcessor
+
+source = "{location}"  # a local folder or a Hub id
+model, processor = (kind.from_pretrained(source) for kind in (MultimodalForMultiTask, MultimodalProcessor))
+MultimodalClassificationPipeline(model=model, processor=processor)({example})
+```"""
 _PIPELINE_TAGS = {"MultimodalForQuestionAnswering": "visual-question-answering"}
 
 
@@ -81,12 +100,12 @@ def _header(name: str, config: PreTrainedConfig, facts: CardFacts) -> ModelCardD
             dataset_type=facts.dataset_name,
             dataset_name=facts.dataset_name,
             dataset_split=split,
-            metric_type=metric,
-            metric_name=_METRICS[metric],
+            metric_type=str(_kind_of(metric)),
+            metric_name=_metric_name(metric),
             metric_value=round(value, 4),
         )
         for metric, value in facts.metrics.get(split, {}).items()
-        if metric in _METRICS
+        if _kind_of(metric) in _METRICS and math.isfinite(value)
     ]
     metadata = dict(facts.metadata)
     given = metadata.pop("tags", None) or []
@@ -101,29 +120,36 @@ def _header(name: str, config: PreTrainedConfig, facts: CardFacts) -> ModelCardD
     )
 
 
+def _kind_of(metric: str) -> str | None:
+    """The plain metric behind one that may be a task's own; None of what is no score."""
+    return next((kind for kind in _SCORES if metric == kind or (metric.endswith(f"_{kind}"))), None)
+
+
+def _metric_name(metric: str) -> str:
+    kind = str(_kind_of(metric))
+    task = metric.removesuffix(kind).removesuffix("_")
+    return f"{_METRICS[kind]} of {task}" if task else _METRICS[kind]
+
+
 def _reported_split(metrics: Mapping[str, Any]) -> str:
     return next((split for split in ("test", "validation") if split in metrics), "validation")
 
 
 def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
     template = Template(files("hf_multimodal.hub").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
-    training, schema = facts.training, LabelSchema.from_config(config)
+    training = facts.training
     return template.substitute(
         title=folder.resolve().name,
         summary=(
             f"A {' + '.join(config.modalities)} model that fuses {' and '.join(_towers(config).values())} by "
             f"{config.fusion}, made with hf_multimodal."
         ),
-        pipeline=next(iter(getattr(modeling_multimodal, facts.architecture)._pipelines)),
-        location=folder.resolve().name,
-        example=_example(config.modalities),
+        use=_use(folder.resolve().name, config, facts),
         metrics=_metrics_table(facts.metrics),
         sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in facts.sizes.items())}. " if facts.sizes else "",
         training=_training_line(training),
-        problem_type=schema.problem_type,
         architecture=facts.architecture,
-        num_labels=schema.num_labels,
-        labels=_shorten(schema.names),
+        labels=_labels(config),
         towers="; ".join(f"{modality}: {name}" for modality, name in _towers(config).items()),
         fusion=config.fusion,
         num_layers=config.num_hidden_layers,
@@ -136,10 +162,31 @@ def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
     )
 
 
+def _use(location: str, config: PreTrainedConfig, facts: CardFacts) -> str:
+    pipelines = MODELS_WITH_HEAD[facts.architecture]._pipelines
+    example = _example(config.modalities)
+    if not pipelines:
+        return _USE_OF_TASKS.format(location=location, example=example)
+    return _USE.format(pipeline=next(iter(pipelines)), location=location, example=example)
+
+
+def _labels(config: PreTrainedConfig) -> str:
+    schema = labels_from_config(config)
+    if isinstance(schema, LabelSchema):
+        return _describe(schema)
+    return "".join(f"\n  - {task}: {_describe(own)}" for task, own in schema.schemas.items())
+
+
+def _describe(schema: LabelSchema) -> str:
+    return f"`{schema.problem_type}`, {schema.num_labels} labels: {_shorten(schema.names)}"
+
+
 def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     if not metrics:
         return "Nothing was measured: there was no validation or test split."
-    names = [name for name in _SCORES if any(name in values for values in metrics.values())]
+    found = dict.fromkeys(name for values in metrics.values() for name in values)
+    names = [name for name in found if _kind_of(name) is not None]
+    names.sort(key=lambda name: (name not in _SCORES, _SCORES.index(name) if name in _SCORES else 0))
     lines = ["| split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [
         f"| {split} | " + " | ".join(f"{values[n]:.4f}" if n in values else "" for n in names) + " |"
@@ -168,6 +215,7 @@ def _files_line(folder: Path) -> str:
 
 def _example(modalities: tuple[str, ...]) -> str:
     values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"', "audio": '"sound.wav"'}
+    values.update({"video": '"clip.mp4"', "series": "[[0.5], [0.7]]"})
     return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
 
 

@@ -11,13 +11,31 @@ from transformers.activations import ACT2FN
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_lstm import LstmTextConfig
+from .configuration_patch_series import PatchSeriesConfig
 
 # Modality -> configuration field, in the order of every modality axis in the package (`modality_mask` and friends).
-TOWER_CONFIG_FIELDS = {"text": "text_config", "image": "vision_config", "audio": "audio_config"}
+TOWER_CONFIG_FIELDS = {
+    "text": "text_config",
+    "image": "vision_config",
+    "audio": "audio_config",
+    "video": "video_config",
+    "series": "series_config",
+}
 MODALITIES = tuple(TOWER_CONFIG_FIELDS)
 # Modality -> the argument of the processor's call that takes it, named as in transformers.
-PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio"}
+PROCESSOR_ARGUMENTS = {"text": "text", "image": "images", "audio": "audio", "video": "videos", "series": "series"}
+# Modality -> what a model reads of it, named as in transformers; the first one is the modality's main input.
+TOWER_INPUTS = {
+    "text": ("input_ids", "attention_mask", "token_type_ids", "inputs_embeds"),
+    "image": ("pixel_values",),
+    "audio": ("audio_values", "audio_mask"),
+    "video": ("pixel_values_videos",),
+    "series": ("series_values", "series_mask", "series_categories"),
+}
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
+TASK_WEIGHTINGS = ("fixed", "uncertainty")
+# What a task of `MultimodalForMultiTask` may say of itself.
+TASK_FIELDS = ("problem_type", "labels", "class_weights")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
 
@@ -48,6 +66,9 @@ class MultimodalConfig(PreTrainedConfig):
         vision_config: Any timm backbone (`{"architecture": "resnet18", "model_args": {…}}`) or Hugging Face vision
             model's configuration. `model_args` are handed to `timm.create_model` unchanged.
         audio_config: Any Hugging Face audio encoder's configuration, or a timm backbone's, which reads spectrograms.
+        video_config: As `vision_config`: it reads a clip frame by frame.
+        series_config: A Hugging Face encoder of series in patches (PatchTST, PatchTSMixer), or the built-in
+            `patch_series`, for table rows, too.
         hidden_size: Width of the fused tokens and of the pooled vector.
         fusion: Name of the fusion, one of `FUSIONS`.
         num_hidden_layers: Fusion layers.
@@ -58,6 +79,10 @@ class MultimodalConfig(PreTrainedConfig):
         attention_probs_dropout_prob: Dropout on the fusion's attention weights.
         fusion_gates: Whether cross-attention starts closed behind a learned tanh gate (Flamingo, Alayrac et al. 2022),
             so that training starts from the towers' own features.
+        num_frames: Frames of a clip.
+        pool_frames: Whether a frame of a clip becomes one token, the mean of its picture's.
+        num_temporal_layers: Layers of attention through time over a clip's tokens, before the fusion.
+        category_sizes: For each categorical column of the series, how many values are known; the rest share a bucket.
         num_bottleneck_tokens: Shared tokens of the `bottleneck` fusion.
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
         modality_dropout: Modality -> probability that a row loses it in training, so that the model learns to do
@@ -65,6 +90,10 @@ class MultimodalConfig(PreTrainedConfig):
         label_smoothing: Share of the target that is spread over all labels (Szegedy et al. 2016); single label only.
         focal_gamma: Exponent of the focal loss (Lin et al. 2017), which turns to what is still hard; 0 = plain.
         class_weights: A weight per label: of its rows for a single label, of its positives for several.
+        tasks: Of `MultimodalForMultiTask`: task -> `{"problem_type": …, "labels": [name, …]}`, if wished with
+            `class_weights`. For regression the labels are the names of the targets.
+        task_weights: Task -> factor on its loss (lambda); 1 where it is left out.
+        task_weighting: `fixed`, or `uncertainty`: a learned variance per task beside the factors (Kendall et al. 2018).
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
         problem_type: One of `PROBLEM_TYPES`; None infers it from the labels, as in transformers.
@@ -80,6 +109,7 @@ class MultimodalConfig(PreTrainedConfig):
     keys_to_ignore_at_inference = [
         "modality_embeds",
         "modality_weights",
+        "task_losses",
         "hidden_states",
         "attentions",
         "cross_attentions",
@@ -88,11 +118,15 @@ class MultimodalConfig(PreTrainedConfig):
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
+        "video_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
+        "series_config": SubConfigSpec(config_class=AutoConfig, model_type="patch_series", optional=True),
     }
 
     text_config: PreTrainedConfig | dict | None = None
     vision_config: PreTrainedConfig | dict | None = None
     audio_config: PreTrainedConfig | dict | None = None
+    video_config: PreTrainedConfig | dict | None = None
+    series_config: PreTrainedConfig | dict | None = None
     hidden_size: int = 256
     fusion: str = "cross_attention"
     num_hidden_layers: int = 2
@@ -102,12 +136,19 @@ class MultimodalConfig(PreTrainedConfig):
     hidden_dropout_prob: int | float = 0.1
     attention_probs_dropout_prob: int | float = 0.0
     fusion_gates: bool = False
+    num_frames: int = 8
+    pool_frames: bool = False
+    num_temporal_layers: int = 0
+    category_sizes: list[int] | None = None
     num_bottleneck_tokens: int = 4
     classifier_dropout: int | float | None = None
     modality_dropout: dict[str, int | float] | None = None
     label_smoothing: int | float = 0.0
     focal_gamma: int | float = 0.0
     class_weights: list[float] | None = None
+    tasks: dict[str, dict[str, Any]] | None = None
+    task_weights: dict[str, int | float] | None = None
+    task_weighting: str = "fixed"
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.036
@@ -123,11 +164,13 @@ class MultimodalConfig(PreTrainedConfig):
 
     def validate_numbers(self) -> None:
         """Checks that sizes are positive and probabilities are probabilities."""
-        for name in ("hidden_size", "num_attention_heads", "intermediate_size", "num_bottleneck_tokens"):
+        sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "num_bottleneck_tokens", "num_frames")
+        for name in sizes:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1.")
-        if self.num_hidden_layers < 0:
-            raise ValueError(f"num_hidden_layers={self.num_hidden_layers}: it cannot be negative.")
+        for name in ("num_hidden_layers", "num_temporal_layers"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: it cannot be negative.")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
@@ -159,6 +202,23 @@ class MultimodalConfig(PreTrainedConfig):
             raise ValueError(
                 f"class_weights={weights}: give one for each of the {self.num_labels} labels, none negative."
             )
+
+    def validate_tasks(self) -> None:
+        """Checks that every task is described in full, and that weights name tasks."""
+        for name, task in (self.tasks or {}).items():
+            for key in task:
+                check_known(f"field of task {name!r}", key, TASK_FIELDS)
+            check_known(f"problem_type of task {name!r}", task.get("problem_type", "missing"), PROBLEM_TYPES[:3])
+            labels, weights = task.get("labels") or [], task.get("class_weights")
+            if not labels:
+                raise ValueError(f"Task {name!r} has no labels: name its classes, or its targets.")
+            if weights is not None and len(weights) != len(labels):
+                raise ValueError(f"Task {name!r} has {len(labels)} labels, but {len(weights)} class_weights.")
+        for name, weight in (self.task_weights or {}).items():
+            check_known("task in task_weights", name, tuple(self.tasks or ()))
+            if weight < 0:
+                raise ValueError(f"task_weights of {name!r} is {weight}: it cannot be negative.")
+        check_known("task_weighting", self.task_weighting, TASK_WEIGHTINGS)
 
     def validate_modality_dropout(self) -> None:
         """Checks that every rate is a probability of a modality that is there."""
@@ -200,8 +260,11 @@ __all__ = [
     "MODALITIES",
     "PROBLEM_TYPES",
     "PROCESSOR_ARGUMENTS",
+    "TASK_WEIGHTINGS",
     "TOWER_CONFIG_FIELDS",
+    "TOWER_INPUTS",
     "LstmTextConfig",
     "MultimodalConfig",
+    "PatchSeriesConfig",
     "check_known",
 ]

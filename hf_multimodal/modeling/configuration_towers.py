@@ -20,7 +20,10 @@ _FOREIGN_FIELDS = {
     "text": ("architecture", "model_args", "image_size", "preprocessing"),
     "image": ("tokenizer", "preprocessing"),
     "audio": ("tokenizer", "image_size"),
+    "video": ("tokenizer",),
+    "series": ("tokenizer", "image_size", "architecture", "model_args"),
 }
+_DEFAULT_MODEL_TYPES = {"text": "bert", "series": "patch_series"}  # of the others timm_wrapper
 # Keys that saved configurations carry, be they fields of their class or not.
 _GENERIC_KEYS = frozenset(
     "add_cross_attention auto_map bos_token_id cls_token_id custom_pipelines decoder_start_token_id eos_token_id "
@@ -45,8 +48,9 @@ class TowerSpec:
         architecture: timm architecture, for a folder that holds bare weights or, without `path`, for fresh weights.
         model_args: Keyword arguments for `timm.create_model`, for instance `{"pad_type": "same"}`.
         image_size: Side of the square input in pixels; None takes the backbone's own.
-        preprocessing: Arguments of the audio tower's processor: `MultimodalAudioProcessor`'s for a timm backbone, else
-            those of the encoder's own feature extractor.
+        preprocessing: Of an audio tower: arguments of `MultimodalAudioProcessor` for a timm backbone, else of the
+            encoder's own feature extractor. Of a video tower: `num_frames`. Of a series tower: arguments of
+            `MultimodalSeriesProcessor`.
         tokenizer: Tokenizer, or the id or folder of one; None takes the one in `path`.
         revision: Commit, tag or branch of a Hub id.
     """
@@ -152,7 +156,7 @@ def _given_or_saved_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
     if isinstance(spec.config, PreTrainedConfig):
         return spec.config
     if spec.config is not None:
-        return _config_from_dict(modality, dict(spec.config))
+        return _config_from_dict(modality, {**_sizes_of_series(modality, spec), **spec.config})
     if spec.architecture is not None:
         return _config_from_dict(modality, {"model_type": "timm_wrapper", "architecture": spec.architecture})
     path = weights_path(modality, spec)
@@ -183,7 +187,7 @@ def weights_path(modality: str, spec: TowerSpec) -> str:
     """
     if spec.path is None:
         raise ValueError(f"The {modality} tower names no backbone: set path, config or (for timm) architecture.")
-    return spec.path if modality == "text" else timm_hub_id(spec.path)
+    return spec.path if modality in ("text", "series") else timm_hub_id(spec.path)
 
 
 def timm_hub_id(path: str) -> str:
@@ -195,12 +199,32 @@ def timm_hub_id(path: str) -> str:
 
 
 def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig:
-    model_type = values.pop("model_type", "bert" if modality == "text" else "timm_wrapper")
+    model_type = values.pop("model_type", _DEFAULT_MODEL_TYPES.get(modality, "timm_wrapper"))
     if model_type == "timm_wrapper" and "architecture" in values and not timm.is_model(values["architecture"]):
         check_known("timm architecture", values["architecture"], tuple(timm.list_models()))
     config = AutoConfig.for_model(model_type, **values)
     _refuse_unread_keys(modality, config, values)
     return config
+
+
+def _sizes_of_series(modality: str, spec: TowerSpec) -> dict[str, int]:
+    """What a series encoder's configuration can take from its processor's."""
+    if modality != "series" or not spec.preprocessing.get("channels"):
+        return {}
+    return {
+        "num_input_channels": len(spec.preprocessing["channels"]),
+        "context_length": spec.preprocessing.get("length", 1),
+    }
+
+
+def model_fields(specs: Mapping[str, TowerSpec]) -> dict[str, Any]:
+    """Fields of the whole model's configuration that follow from how the towers' inputs are made."""
+    made: dict[str, Any] = {"frozen_towers": [m for m, spec in specs.items() if spec.frozen] or None}
+    if "video" in specs and "num_frames" in specs["video"].preprocessing:
+        made["num_frames"] = specs["video"].preprocessing["num_frames"]
+    if "series" in specs and specs["series"].preprocessing.get("categories"):
+        made["category_sizes"] = [len(known) for known in specs["series"].preprocessing["categories"].values()]
+    return made
 
 
 def _refuse_unread_keys(modality: str, config: PreTrainedConfig, values: Mapping[str, Any]) -> None:
@@ -234,4 +258,13 @@ def _timm_config(modality: str, spec: TowerSpec, config: PreTrainedConfig) -> Pr
     return config
 
 
-__all__ = ["TowerLike", "TowerSpec", "parse_tower", "parse_towers", "timm_hub_id", "tower_config", "weights_path"]
+__all__ = [
+    "TowerLike",
+    "TowerSpec",
+    "model_fields",
+    "parse_tower",
+    "parse_towers",
+    "timm_hub_id",
+    "tower_config",
+    "weights_path",
+]

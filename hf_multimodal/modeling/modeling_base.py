@@ -12,15 +12,13 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 
-from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig
-from .configuration_towers import TowerLike, parse_towers, tower_config
+from .configuration_multimodal import TOWER_CONFIG_FIELDS, TOWER_INPUTS, MultimodalConfig
+from .configuration_towers import TowerLike, model_fields, parse_towers, tower_config
 from .modeling_fusion import FUSION_LAYERS
 from .modeling_pretrained_towers import load_backbone
 from .modeling_timm import TimmBackbone
 from .modeling_towers import Tower
 from .remote_code import AUTO_MAP, PIPELINE, CarriesCode, copy_modeling_code
-
-_MAIN_INPUTS = {"text": "input_ids", "image": "pixel_values", "audio": "audio_values"}
 
 
 class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
@@ -28,7 +26,7 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
 
     config_class = MultimodalConfig
     base_model_prefix = "model"
-    input_modalities = ("image", "text", "audio")  # type: ignore[assignment]  # a tuple as in transformers' own models
+    input_modalities = ("image", "text", "audio", "video", "time")  # type: ignore[assignment]  # a tuple as in transformers' own models
     supports_gradient_checkpointing = True
     # the loss is a mean over the batch: without this, Trainer would not divide it by the accumulation steps
     accepts_loss_kwargs = False
@@ -44,7 +42,7 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         layer = FUSION_LAYERS.get(config.fusion)  # accelerate refuses names of classes that are not in the model
         self._no_split_modules = [] if layer is None else [layer.__name__]
         if config.modalities:
-            self.main_input_name = _MAIN_INPUTS[config.modalities[0]]
+            self.main_input_name = TOWER_INPUTS[config.modalities[0]][0]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -71,6 +69,8 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         text: TowerLike = None,
         image: TowerLike = None,
         audio: TowerLike = None,
+        video: TowerLike = None,
+        series: TowerLike = None,
         **config_kwargs: Any,  # noqa: ANN401 (fields of any type)
     ) -> "MultimodalPreTrainedModel":
         """Builds a model over existing towers; fusion and head start fresh.
@@ -79,16 +79,17 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
             text: Hub id, local folder, configuration, or dict of `TowerSpec` fields of the text encoder.
             image: The same for the vision encoder; also a timm architecture name or `timm/…` id.
             audio: The same for the audio encoder; with timm, over spectrograms.
+            video: As `image`; its encoder reads clips frame by frame.
+            series: The same for the encoder of series and table rows.
             **config_kwargs: Fields of `MultimodalConfig` (`hidden_size`, `fusion`, `id2label`, …).
 
         Raises:
             ValueError: if a tower or a field's value is unknown, or a folder holds no fitting weights.
         """
-        specs = parse_towers({"text": text, "image": image, "audio": audio})
+        specs = parse_towers({"text": text, "image": image, "audio": audio, "video": video, "series": series})
         configs: dict[str, Any] = {TOWER_CONFIG_FIELDS[m]: tower_config(m, spec) for m, spec in specs.items()}
-        frozen = [m for m, spec in specs.items() if spec.frozen]
         try:
-            config = cls.config_class(**configs, **{"frozen_towers": frozen or None, **config_kwargs})
+            config = cls.config_class(**configs, **{**model_fields(specs), **config_kwargs})
         except StrictDataclassError as error:  # not a ValueError; what it wraps says what to do
             raise ValueError(str(error.__cause__ or error)) from error
         model = cls(config)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objectives: pure functions of logits and labels."""
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
@@ -107,4 +109,58 @@ def answer_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return classification_loss(logits, labels, "multi_label_classification") * logits.shape[1]
 
 
-__all__ = ["answer_loss", "classification_loss", "infer_problem_type"]
+NO_LABEL = -100  # of a single label, as in transformers; of the others NaN
+
+
+def known_rows(labels: torch.Tensor) -> torch.Tensor:
+    """Says which rows have a label: (B,) or (B, C) -> (B,) bool.
+
+    Args:
+        labels: -100 (integers) or NaN (floats) where there is none; one NaN among several targets is enough.
+    """
+    known = ~torch.isnan(labels) if labels.is_floating_point() else labels != NO_LABEL
+    return known if known.ndim == 1 else known.all(dim=1)
+
+
+def task_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    problem_type: str,
+    **options: Any,  # noqa: ANN401 (of classification_loss)
+) -> torch.Tensor:
+    """Mean loss over the rows that have a label; zero, with a gradient of zero, where none has.
+
+    Args:
+        logits: (B, C).
+        labels: As in `classification_loss`, with -100 or NaN where a row has none.
+        problem_type: As in `classification_loss`.
+        **options: Of `classification_loss`.
+    """
+    known = known_rows(labels)
+    if not known.any():
+        return 0.0 * logits.float().sum()  # DDP waits for a gradient of every parameter
+    return classification_loss(logits[known], labels[known], problem_type, **options)
+
+
+def uncertainty_weighted(loss: torch.Tensor, log_variance: torch.Tensor, problem_type: str) -> torch.Tensor:
+    """Weighs a task's loss by its learned variance (Kendall et al. 2018, equations 7 and 10).
+
+    Args:
+        loss: The task's loss, a scalar.
+        log_variance: log sigma^2, a scalar.
+        problem_type: For regression the result is loss / (2 sigma^2) + log sigma, for classes loss / sigma^2 +
+            log sigma.
+    """
+    factor = 0.5 if problem_type == "regression" else 1.0
+    return factor * torch.exp(-log_variance) * loss + 0.5 * log_variance
+
+
+__all__ = [
+    "NO_LABEL",
+    "answer_loss",
+    "classification_loss",
+    "infer_problem_type",
+    "known_rows",
+    "task_loss",
+    "uncertainty_weighted",
+]

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import nn
+from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
-from .configuration_multimodal import TOWER_CONFIG_FIELDS, MultimodalConfig, check_known
+from .configuration_multimodal import TOWER_CONFIG_FIELDS, TOWER_INPUTS, MultimodalConfig, check_known
 from .modeling_base import MultimodalPreTrainedModel
 from .modeling_fusion import FUSION_CLASSES, FusionAttention, FusionLayer
 from .modeling_heads import AnswerHead, ClassificationHead, DecisionHead
@@ -34,15 +35,9 @@ class MultimodalModel(MultimodalPreTrainedModel):
             raise ValueError(
                 "The configuration has no tower: give at least one of " + ", ".join(TOWER_CONFIG_FIELDS.values()) + "."
             )
-        frozen = config.frozen_towers or ()
         # Any: of the values, a ModuleDict's type says no more than that they are modules
         self.towers: Any = nn.ModuleDict(
-            {
-                m: TOWER_CLASSES[m](
-                    build_backbone(config.tower_config(m)), config.hidden_size, config.layer_norm_eps, m in frozen
-                )
-                for m in config.modalities
-            }
+            {m: TOWER_CLASSES[m](build_backbone(config.tower_config(m)), config) for m in config.modalities}
         )
         self.fusion = FUSION_CLASSES[config.fusion](config, config.modalities)
         self.post_init()
@@ -104,6 +99,10 @@ class MultimodalModel(MultimodalPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         audio_values: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        series_values: torch.Tensor | None = None,
+        series_mask: torch.Tensor | None = None,
+        series_categories: torch.LongTensor | None = None,
         modality_mask: torch.Tensor | None = None,
         **kwargs: Any,  # noqa: ANN401 (output_* flags, read by the decorators)
     ) -> MultimodalModelOutput:
@@ -117,6 +116,10 @@ class MultimodalModel(MultimodalPreTrainedModel):
             pixel_values: (B, 3, height, width).
             audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
             audio_mask: (B, samples) or (B, frames) 1 = real sound.
+            pixel_values_videos: (B, T, 3, height, width) frames of clips.
+            series_values: (B, T, C) steps of series; (B, 1, C) table rows.
+            series_mask: (B, T, C) 1 = known value.
+            series_categories: (B, K) index of each categorical column's value, 0 = unknown.
             modality_mask: (B, M) bool in the order of `config.modalities`, True = present. What stands in the tensors
                 of an absent modality has no influence.
             **kwargs: `output_hidden_states`, `output_attentions` (eager attention only), `return_dict`.
@@ -124,15 +127,20 @@ class MultimodalModel(MultimodalPreTrainedModel):
         Raises:
             ValueError: if nothing is given.
         """
-        text = {
+        given = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,
             "token_type_ids": token_type_ids,
             "inputs_embeds": inputs_embeds,
+            "pixel_values": pixel_values,
+            "audio_values": audio_values,
+            "audio_mask": audio_mask,
+            "pixel_values_videos": pixel_values_videos,
+            "series_values": series_values,
+            "series_mask": series_mask,
+            "series_categories": series_categories,
         }
-        audio = {"audio_values": audio_values, "audio_mask": audio_mask}
-        inputs = {"text": text, "image": {"pixel_values": pixel_values}, "audio": audio}
-        towers = self.encode(inputs, modality_mask)
+        towers = self.encode({m: {name: given[name] for name in TOWER_INPUTS[m]} for m in self.towers}, modality_mask)
         fused = self.fusion(towers)
         return MultimodalModelOutput(
             last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
@@ -143,24 +151,39 @@ class MultimodalModel(MultimodalPreTrainedModel):
         )
 
 
-class _MultimodalWithHead(MultimodalPreTrainedModel):
+class MultimodalWithHead(MultimodalPreTrainedModel):
     """A `MultimodalModel` and a head over its pooled vector; subclasses bring head and objective."""
+
+    output_class: type[ModelOutput] = MultimodalClassifierOutput
 
     def __init__(self, config: MultimodalConfig) -> None:
         super().__init__(config)
         self.num_labels = cast(int, config.num_labels)  # None only without id2label, which has a default
         self.model = MultimodalModel(config)
         dropout = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-        if config.fusion == "decision":
-            heads = {modality: self.build_head(config, float(dropout)) for modality in config.modalities}
-            self.head: nn.Module = DecisionHead(heads)
-        else:
-            self.head = self.build_head(config, float(dropout))
+        self.head = self.build_head(config, float(dropout))
         self.post_init()
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
-        """Builds the head."""
+        """Builds the head, or the list of heads."""
         raise NotImplementedError
+
+    def per_modality(self, config: MultimodalConfig, build: Callable[[], nn.Module]) -> nn.Module:
+        """Builds a head over the pooled vector, or one over each modality's own where the fusion is of decisions."""
+        if config.fusion != "decision":
+            return build()
+        return DecisionHead({modality: build() for modality in config.modalities})
+
+    def score(self, head: nn.Module, outputs: MultimodalModelOutput) -> torch.Tensor:
+        """Runs a head made by `per_modality`: logits (B, C)."""
+        if isinstance(head, DecisionHead):
+            return head(outputs.modality_embeds, outputs.modality_weights)
+        return head(outputs.pooler_output)
+
+    def compute_output(self, outputs: MultimodalModelOutput, labels: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Computes `logits`, `loss` (None without labels), and what else the model's output holds of its own."""
+        logits = self.score(self.head, outputs)
+        return {"loss": None if labels is None else self.compute_loss(logits, labels), "logits": logits}
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes the objective from logits (B, C) and labels."""
@@ -184,10 +207,14 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
         pixel_values: torch.Tensor | None = None,
         audio_values: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
+        pixel_values_videos: torch.Tensor | None = None,
+        series_values: torch.Tensor | None = None,
+        series_mask: torch.Tensor | None = None,
+        series_categories: torch.LongTensor | None = None,
         modality_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         **kwargs: Any,  # noqa: ANN401 (output_* flags)
-    ) -> MultimodalClassifierOutput:
+    ) -> ModelOutput:
         """Scores the labels of a batch; see `MultimodalModel.forward` for the inputs.
 
         Args:
@@ -198,6 +225,10 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
             pixel_values: (B, 3, height, width).
             audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
             audio_mask: (B, samples) or (B, frames) 1 = real sound.
+            pixel_values_videos: (B, T, 3, height, width).
+            series_values: (B, T, C).
+            series_mask: (B, T, C).
+            series_categories: (B, K).
             modality_mask: (B, M).
             labels: (B,) or (B, C), see the class's objective; the loss is the mean over the batch.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
@@ -210,16 +241,15 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
             pixel_values=pixel_values,
             audio_values=audio_values,
             audio_mask=audio_mask,
+            pixel_values_videos=pixel_values_videos,
+            series_values=series_values,
+            series_mask=series_mask,
+            series_categories=series_categories,
             modality_mask=modality_mask,
             **kwargs,
         )
-        if self.config.fusion == "decision":
-            logits = self.head(outputs.modality_embeds, outputs.modality_weights)
-        else:
-            logits = self.head(outputs.pooler_output)
-        return MultimodalClassifierOutput(
-            loss=None if labels is None else self.compute_loss(logits, labels),
-            logits=logits,
+        return self.output_class(
+            **self.compute_output(outputs, labels),
             modality_embeds=outputs.modality_embeds,
             modality_weights=outputs.modality_weights,
             hidden_states=outputs.hidden_states,
@@ -228,14 +258,14 @@ class _MultimodalWithHead(MultimodalPreTrainedModel):
         )
 
 
-class MultimodalForClassification(_MultimodalWithHead):
+class MultimodalForClassification(MultimodalWithHead):
     """Single-label or multi-label classification, or regression, by `config.problem_type`."""
 
     _pipelines = {"multimodal-classification": ["AutoModelForSequenceClassification"]}
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
         """Builds a linear head."""
-        return ClassificationHead(config.hidden_size, self.num_labels, dropout)
+        return self.per_modality(config, lambda: ClassificationHead(config.hidden_size, self.num_labels, dropout))
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy, binary cross-entropy, or squared error."""
@@ -247,7 +277,7 @@ class MultimodalForClassification(_MultimodalWithHead):
         return classification_loss(logits, labels, config.problem_type, class_weights=weights, **options)
 
 
-class MultimodalForQuestionAnswering(_MultimodalWithHead):
+class MultimodalForQuestionAnswering(MultimodalWithHead):
     """Visual question answering over a fixed answer set (`config.id2label`)."""
 
     _pipelines = {"multimodal-question-answering": ["AutoModelForVisualQuestionAnswering"]}
@@ -260,7 +290,8 @@ class MultimodalForQuestionAnswering(_MultimodalWithHead):
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
         """Builds a two-layer answer scorer."""
-        return AnswerHead(config.hidden_size, self.num_labels, dropout, config.layer_norm_eps)
+        sizes = (config.hidden_size, self.num_labels, dropout, config.layer_norm_eps)
+        return self.per_modality(config, lambda: AnswerHead(*sizes))
 
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes cross-entropy for answer indices, soft binary cross-entropy for answer scores (B, C)."""
@@ -275,4 +306,5 @@ __all__ = [
     "MultimodalForQuestionAnswering",
     "MultimodalModel",
     "MultimodalPreTrainedModel",
+    "MultimodalWithHead",
 ]

@@ -90,4 +90,35 @@ class MultimodalClassifierOutput(ModelOutput):
     cross_attentions: tuple[torch.Tensor, ...] | None = None
 
 
-__all__ = ["FusionOutput", "MultimodalClassifierOutput", "MultimodalModelOutput", "TowerOutput"]
+@dataclass
+class MultimodalMultiTaskOutput(ModelOutput):
+    """Output of the model of several tasks.
+
+    Attributes:
+        loss: (1,) or scalar, the weighted sum, when labels were given.
+        logits: task -> (B, C) as in `MultimodalClassifierOutput`.
+        task_losses: task -> scalar, each task's own loss over the rows that have its label.
+        modality_embeds: (B, M, H) one fused vector per modality.
+        modality_weights: as in `MultimodalModelOutput`.
+        hidden_states: as in `MultimodalModelOutput`.
+        attentions: as in `MultimodalModelOutput`.
+        cross_attentions: as in `MultimodalModelOutput`.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: dict[str, torch.Tensor] | None = None
+    task_losses: dict[str, torch.Tensor] | None = None
+    modality_embeds: torch.Tensor | None = None
+    modality_weights: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+
+
+__all__ = [
+    "FusionOutput",
+    "MultimodalClassifierOutput",
+    "MultimodalModelOutput",
+    "MultimodalMultiTaskOutput",
+    "TowerOutput",
+]

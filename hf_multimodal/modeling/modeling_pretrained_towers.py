@@ -25,6 +25,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from .configuration_towers import TowerSpec, tower_config, weights_path
 from .modeling_lstm import LstmTextModel
+from .modeling_patch_series import PatchSeriesModel
 from .modeling_timm import TimmBackbone
 
 _WIDTH_FIELDS = ("hidden_size", "d_model", "dim", "n_embd")
@@ -32,6 +33,13 @@ _WIDTH_FIELDS = ("hidden_size", "d_model", "dim", "n_embd")
 _OTHER_WIDTH = frozenset(
     {"altclip_text_model", "mobilevit", "sam_vision_model", "sam_hq_vision_model", "sam2_hiera_det_model"}
 )
+# Encoders that are in no mapping of transformers.
+_OWN_CLASSES: dict[str, type[PreTrainedModel]] = {
+    "lstm_text": LstmTextModel,
+    "patch_series": PatchSeriesModel,
+    "timm_wrapper": TimmBackbone,
+    "whisper": WhisperEncoder,
+}
 
 
 def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
@@ -40,9 +48,8 @@ def backbone_class(config: PreTrainedConfig) -> type[PreTrainedModel]:
     Raises:
         ValueError: if transformers knows no encoder for it.
     """
-    own = {"timm_wrapper": TimmBackbone, "lstm_text": LstmTextModel, "whisper": WhisperEncoder}  # in no mapping
-    if config.model_type in own:
-        return own[config.model_type]
+    if config.model_type in _OWN_CLASSES:
+        return _OWN_CLASSES[config.model_type]
     mappings = (MODEL_MAPPING, MODEL_FOR_TEXT_ENCODING_MAPPING)
     for mapping in reversed(mappings) if config.is_encoder_decoder else mappings:
         if type(config) in mapping:

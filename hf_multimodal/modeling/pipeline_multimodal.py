@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pipeline: rows of raw text and images in, labels with scores out."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
 from os import PathLike
 from typing import Any
 
@@ -16,6 +16,7 @@ from transformers.utils import ModelOutput
 from .audio_opening import open_audio
 from .configuration_multimodal import MODALITIES, PROCESSOR_ARGUMENTS, check_known
 from .image_opening import open_image
+from .video_opening import open_video
 
 
 def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -23,13 +24,26 @@ def collate_rows(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-class MultimodalClassificationPipeline(Pipeline):
-    """Classification, regression and visual question answering over rows with any of the model's modalities.
+def _label_scores(
+    logits: torch.Tensor, names: Sequence[str], problem_type: str | None, top_k: int | None
+) -> list[dict[str, Any]]:
+    """Turns logits (C,) into labels with scores, best first; into values for regression."""
+    if problem_type == "regression":
+        return [{"label": name, "value": value} for name, value in zip(names, logits.tolist(), strict=True)]
+    is_independent = problem_type in ("multi_label_classification", "scored_answers")
+    scores = logits.sigmoid() if is_independent else logits.softmax(-1)
+    ranked = sorted(zip(names, scores.tolist(), strict=True), key=lambda pair: -pair[1])
+    return [{"label": name, "score": score} for name, score in ranked[:top_k]]
 
-    A row is a dict `{"text": str | None, "image": image | None, "audio": sound | None}`. An image is a PIL image, an
-    array, encoded bytes, a local path, or a URL, which is fetched: do not hand on URLs of people you do not trust. A
-    sound is what `open_audio` takes: encoded bytes, a local path, samples with their rate. A modality that is None or
-    missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
+
+class MultimodalClassificationPipeline(Pipeline):
+    """Classification, regression, question answering and several tasks over rows with any of the model's modalities.
+
+    A row is a dict with any of the model's modalities: `text`, `image`, `audio`, `video`, `series`. An image is a PIL
+    image, an array, encoded bytes, a local path, or a URL, which is fetched: do not hand on URLs of people you do not
+    trust. A sound is what `open_audio` takes, a clip what `open_video` takes: encoded bytes, a local path, samples with
+    their rate, frames. A series is an array of steps and channels, or a mapping of column to value. A modality that is
+    None or missing is absent (`question` is accepted for `text`). Give one row, a list, or a generator of rows.
     """
 
     # the base class declares these as None
@@ -51,6 +65,8 @@ class MultimodalClassificationPipeline(Pipeline):
         text: str | None = None,
         image: Any = None,  # noqa: ANN401 (PIL image, path or URL)
         audio: Any = None,  # noqa: ANN401 (what `open_audio` takes)
+        video: Any = None,  # noqa: ANN401 (what `open_video` takes)
+        series: Any = None,  # noqa: ANN401 (what `MultimodalSeriesProcessor.open` takes)
         **kwargs: Any,  # noqa: ANN401 (described below)
     ) -> Any:  # noqa: ANN401 (as `inputs`)
         """Predicts one row or many.
@@ -60,12 +76,15 @@ class MultimodalClassificationPipeline(Pipeline):
             text: The text of a single row, instead of `inputs`.
             image: The image of a single row, instead of `inputs`.
             audio: The sound of a single row, instead of `inputs`.
+            video: The clip of a single row, instead of `inputs`.
+            series: The series of a single row, instead of `inputs`.
             **kwargs: `top_k` (number of labels returned; all by default), `batch_size`, `num_workers`.
 
         Returns:
-            Per row a list of `{"label", "score"}`, best first; for regression a list of `{"label", "value"}`.
+            Per row a list of `{"label", "score"}`, best first; for regression a list of `{"label", "value"}`. From a
+            model of several tasks a dict of task to such a list.
         """
-        row = {"text": text, "image": image, "audio": audio}
+        row = {"text": text, "image": image, "audio": audio, "video": video, "series": series}
         return super().__call__(row if inputs is None else inputs, **kwargs)
 
     def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -75,34 +94,42 @@ class MultimodalClassificationPipeline(Pipeline):
         row = {("text" if key == "question" else key): value for key, value in input_.items()}
         for key in row:
             check_known("modality", key, MODALITIES)
-        image = row.get("image")
-        if isinstance(image, str) and image.startswith(("http://", "https://")):
-            image = load_image(image)
-        sound = row.get("audio")
-        if sound is not None and "audio" in self.processor.modalities:
-            sound = open_audio(sound, sampling_rate=self.processor.feature_extractor.sampling_rate)
-        return {"text": row.get("text"), "image": None if image is None else open_image(image), "audio": sound}
+        return {m: None if row.get(m) is None else self._open(m, row[m]) for m in self.processor.modalities}
+
+    def _open(self, modality: str, value: Any) -> Any:  # noqa: ANN401 (of any modality)
+        if modality == "image":
+            if isinstance(value, str) and value.startswith(("http://", "https://")):
+                value = load_image(value)
+            return open_image(value)
+        if modality == "audio":
+            return open_audio(value, sampling_rate=self.processor.feature_extractor.sampling_rate)
+        if modality == "video":
+            return open_video(value, num_frames=self.processor.num_frames)
+        if modality == "series":
+            return self.processor.series_feature_extractor.open(value)
+        return value
 
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         columns = {k: v if isinstance(v, list) else [v] for k, v in input_tensors.items()}
         given = {PROCESSOR_ARGUMENTS[m]: columns[m] for m in self.processor.modalities}
         batch = self.processor(**given, return_tensors="pt").to(self.device)
-        return ModelOutput(logits=self.model(**batch).logits.float())
+        logits = self.model(**batch).logits
+        by_task = logits if isinstance(logits, Mapping) else {"logits": logits}
+        return ModelOutput(**{name: x.float() for name, x in by_task.items()})
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None
-    ) -> list[dict[str, Any]]:
+    ) -> Any:  # noqa: ANN401 (a list, or a dict of them)
         """Turns the logits of one row into labels with scores."""
-        logits = model_outputs["logits"][0]
         config: Any = self.model.config
+        if config.tasks:
+            return {
+                name: _label_scores(model_outputs[name][0], task["labels"], task["problem_type"], top_k)
+                for name, task in config.tasks.items()
+            }
+        logits = model_outputs["logits"][0]
         names = [config.id2label[i] for i in range(len(logits))]
-        problem_type = config.problem_type or ("regression" if len(names) == 1 else None)
-        if problem_type == "regression":
-            return [{"label": name, "value": value} for name, value in zip(names, logits.tolist(), strict=True)]
-        is_independent = problem_type in ("multi_label_classification", "scored_answers")
-        scores = logits.sigmoid() if is_independent else logits.softmax(-1)
-        ranked = sorted(zip(names, scores.tolist(), strict=True), key=lambda pair: -pair[1])
-        return [{"label": name, "score": score} for name, score in ranked[:top_k]]
+        return _label_scores(logits, names, config.problem_type or ("regression" if len(names) == 1 else None), top_k)
 
     def get_iterator(
         self,

@@ -1,14 +1,12 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Raw rows to tensors: one processor over the tokenizer, the image processor, and later the other modalities'."""
+"""Raw rows to tensors: one processor over a component per modality."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+import transformers
 from transformers import (
     AutoFeatureExtractor,
     AutoImageProcessor,
@@ -20,20 +18,31 @@ from transformers import (
 )
 from transformers.processing_utils import ProcessingKwargs
 
-from .audio_opening import open_audio
-from .configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS
+from .configuration_multimodal import MODALITIES, PROCESSOR_ARGUMENTS
 from .configuration_towers import TowerLike, parse_towers
-from .processing_towers import build_feature_extractor, build_image_processor, build_tokenizer, longest_text
+from .image_processing_multimodal import MultimodalImageProcessor
+from .processing_rows import (
+    AUDIO_NAMES,
+    as_list,
+    as_rows,
+    process_images,
+    process_series,
+    process_sounds,
+    process_texts,
+    process_videos,
+)
+from .processing_towers import DEFAULT_NUM_FRAMES, build_components, longest_text
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
+from .series_processing_multimodal import MultimodalSeriesProcessor
 
-# Modality -> the component that reads it, in the package's modality order.
-COMPONENTS = {"text": "tokenizer", "image": "image_processor", "audio": "feature_extractor"}
-# How feature extractors call what they make.
-_AUDIO_NAMES = {
-    "input_values": "audio_values",
-    "input_features": "audio_values",
-    "attention_mask": "audio_mask",
-    "padding_mask": "audio_mask",
+# Modality -> the component that reads it, in the package's modality order. The last two are further components of kinds
+# that transformers knows, and told apart from the first ones by their prefix.
+COMPONENTS = {
+    "text": "tokenizer",
+    "image": "image_processor",
+    "audio": "feature_extractor",
+    "video": "video_image_processor",
+    "series": "series_feature_extractor",
 }
 
 
@@ -55,6 +64,16 @@ class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
     _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # type: ignore[misc]  # transformers' own way
 
 
+# Of the arguments, as transformers passes them by position.
+_COMPONENT_ORDER = (
+    "image_processor",
+    "tokenizer",
+    "feature_extractor",
+    "video_image_processor",
+    "series_feature_extractor",
+)
+
+
 class _ComponentNames:
     """`get_attributes`: of the class, all components; of an instance, only those it has.
 
@@ -62,18 +81,21 @@ class _ComponentNames:
     """
 
     def __get__(self, instance: "MultimodalProcessor | None", owner: type) -> Callable[[], list[str]]:
-        names = ["image_processor", "tokenizer", "feature_extractor"]
+        names = list(_COMPONENT_ORDER)
         present = [n for n in names if instance is None or getattr(instance, n, None)]
         return lambda: present
 
 
 class MultimodalProcessor(CarriesCode, ProcessorMixin):
-    """Tokenizer, image processor and feature extractor of a model, and the `modality_mask` of every batch.
+    """Tokenizer, image processor and whatever else a model's inputs are made by, and the `modality_mask` of a batch.
 
     Args:
         image_processor: Image processor, or None for a model without images.
         tokenizer: Tokenizer, or None for a model without text.
         feature_extractor: Feature extractor for sounds, or None for a model without audio.
+        video_image_processor: Image processor for the frames of clips, or None for a model without video.
+        series_feature_extractor: `MultimodalSeriesProcessor`, or None for a model without series.
+        num_frames: Frames taken from a clip, at equal distances; of a shorter clip the last one is repeated.
         chat_template: Template for dialogues.
 
     Raises:
@@ -81,6 +103,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     """
 
     valid_processor_kwargs = MultimodalProcessorKwargs
+    video_image_processor: Any
+    series_feature_extractor: Any
     get_attributes = _ComponentNames()
 
     def __init__(
@@ -88,15 +112,15 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         image_processor: Any = None,  # noqa: ANN401 (any Hugging Face image processor)
         tokenizer: PreTrainedTokenizerBase | None = None,
         feature_extractor: Any = None,  # noqa: ANN401 (any Hugging Face feature extractor)
+        video_image_processor: Any = None,  # noqa: ANN401 (any Hugging Face image processor)
+        series_feature_extractor: Any = None,  # noqa: ANN401 (MultimodalSeriesProcessor, also as remote code)
+        num_frames: int = DEFAULT_NUM_FRAMES,
         chat_template: str | None = None,
     ) -> None:
         self.chat_template = chat_template
-        components = {
-            "image_processor": image_processor,
-            "tokenizer": tokenizer,
-            "feature_extractor": feature_extractor,
-        }
-        for name, component in components.items():
+        self.num_frames = num_frames
+        components = (image_processor, tokenizer, feature_extractor, video_image_processor, series_feature_extractor)
+        for name, component in zip(_COMPONENT_ORDER, components, strict=True):
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
             setattr(self, name, component)
@@ -114,27 +138,39 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors in a batch."""
-        names = [_AUDIO_NAMES[x] if x in ("input_values", "input_features") else x for x in super().model_input_names]
+        names = []
+        for modality in self.modalities:
+            own = getattr(self, COMPONENTS[modality]).model_input_names
+            renamed = {"audio": AUDIO_NAMES, "video": {"pixel_values": "pixel_values_videos"}}.get(modality, {})
+            names += [renamed.get(name, name) for name in own]
         return [*dict.fromkeys(names), "modality_mask"]
 
     @classmethod
     def from_towers_pretrained(
-        cls, *, text: TowerLike = None, image: TowerLike = None, audio: TowerLike = None
+        cls,
+        *,
+        text: TowerLike = None,
+        image: TowerLike = None,
+        audio: TowerLike = None,
+        video: TowerLike = None,
+        series: TowerLike = None,
     ) -> "MultimodalProcessor":
         """Builds the processor for the same towers as `MultimodalModel.from_towers_pretrained`.
 
         Raises:
             ValueError: if a tower is unknown, or says nothing about its tokenizer.
         """
-        specs = parse_towers({"text": text, "image": image, "audio": audio})
-        builders = {"text": build_tokenizer, "image": build_image_processor, "audio": build_feature_extractor}
-        return cls(**{COMPONENTS[m]: builders[m](spec) for m, spec in specs.items()})
+        specs = parse_towers({"text": text, "image": image, "audio": audio, "video": video, "series": series})
+        components, arguments = build_components(specs)
+        return cls(**{COMPONENTS[m]: component for m, component in components.items()}, **arguments)
 
     def __call__(
         self,
         images: Any = None,  # noqa: ANN401 (ImageInput)
         text: str | Sequence[str | None] | None = None,
         audio: Any = None,  # noqa: ANN401 (described below)
+        videos: Any = None,  # noqa: ANN401 (described below)
+        series: Any = None,  # noqa: ANN401 (described below)
         **kwargs: Any,  # noqa: ANN401 (MultimodalProcessorKwargs)
     ) -> BatchFeature:
         """Turns a batch of rows into tensors.
@@ -144,6 +180,9 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             text: One string or one per row; None in the list = this row has no text (an empty string is a text).
             audio: One sound or one per row: samples (an array) at the feature extractor's `sampling_rate`, or anything
                 that `open_audio` opens and resamples to it; None in the list = this row has no sound.
+            videos: One clip or a list of one per row, as `open_video` opens them; None in the list = this row has none.
+            series: One series or table row or a list of one per row, as `MultimodalSeriesProcessor.open` reads them;
+                None in the list = this row has none.
             **kwargs: Arguments of the tokenizer and the image processor, flat or as `text_kwargs`, `images_kwargs`;
                 `return_tensors`.
 
@@ -153,7 +192,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         Raises:
             ValueError: if the lists' lengths differ, a modality has no component, or a row has nothing at all.
         """
-        rows = {"text": _as_rows(text, str), "image": _as_rows(images, None), "audio": _as_sounds(audio)}
+        rows = {"text": as_rows(text, str), "image": as_rows(images, None), "audio": as_list(audio)}
+        rows.update({"video": as_list(videos), "series": as_list(series)})
         present = self._presence(rows)
         merged = self._merge_kwargs(
             self.valid_processor_kwargs,  # type: ignore[arg-type]  # takes the class, annotated as its instance
@@ -162,11 +202,16 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         )
         data: dict[str, Any] = {}
         if rows["text"] is not None:
-            data.update(self._process_text_rows(rows["text"], merged["text_kwargs"]))
+            data.update(process_texts(self.tokenizer, rows["text"], merged["text_kwargs"]))
         if rows["image"] is not None:
-            data.update(self._process_image_rows(rows["image"], merged["images_kwargs"]))
+            data.update(process_images(self.image_processor, rows["image"], merged["images_kwargs"]))
         if rows["audio"] is not None:
-            data.update(self._process_audio_rows(rows["audio"]))
+            data.update(process_sounds(self.feature_extractor, rows["audio"]))
+        if rows["video"] is not None:
+            kwargs_of_frames = merged["images_kwargs"]
+            data.update(process_videos(self.video_image_processor, rows["video"], self.num_frames, kwargs_of_frames))
+        if rows["series"] is not None:
+            data.update(process_series(self.series_feature_extractor, rows["series"]))
         data["modality_mask"] = [
             [present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))
         ]
@@ -195,62 +240,41 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
                 )
         return present
 
-    def _process_text_rows(self, texts: list[str | None], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Tokenises the texts; absent ones become empty. Every row gets at least one token, if need be padding."""
-        texts = ["" if x is None else x for x in texts]
-        encoded = self.tokenizer(texts, **kwargs)
-        if all(len(ids) == 0 for ids in encoded["input_ids"]):  # tokenizers without special tokens
-            encoded = self.tokenizer(texts, **{**kwargs, "padding": "max_length", "max_length": 1})
-        return dict(encoded)
-
-    def _process_image_rows(self, images: list, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Processes the images that are there; absent ones become zeros of the same shape."""
-        there = [x for x in images if x is not None]
-        if len(there) == len(images):
-            return dict(self.image_processor(there, **kwargs))
-        if there:
-            processed = list(self.image_processor(there, **{**kwargs, "return_tensors": "pt"})["pixel_values"])
-            blank = torch.zeros_like(processed[0])
-        else:
-            processed, side = [], _input_size(self.image_processor)
-            if side is None:
-                return {}  # every row is without an image: the model reads the absent tensor from modality_mask
-            blank = torch.zeros(3, *side)
-        queue = iter(processed)
-        return {"pixel_values": [blank if x is None else next(queue) for x in images]}
-
-    def _process_audio_rows(self, sounds: list) -> dict[str, Any]:
-        """Processes the sounds that are there; absent ones become zeros of the same shape."""
-        extractor = self.feature_extractor
-        rate = extractor.sampling_rate
-        there = [x if isinstance(x, np.ndarray) else open_audio(x, sampling_rate=rate) for x in sounds if x is not None]
-        if not there:
-            return {}  # every row is without a sound: the model reads the absent tensor from modality_mask
-        padding = inspect.signature(extractor.__call__).parameters.get("padding")
-        # Whisper's pads to its one length by itself, and takes no other
-        kwargs = {"padding": True} if padding is not None and padding.default in (False, None) else {}
-        made = extractor(there, sampling_rate=rate, return_tensors="pt", **kwargs)
-        queue = {_AUDIO_NAMES.get(name, name): iter(tensor) for name, tensor in made.items()}
-        blanks = {_AUDIO_NAMES.get(name, name): torch.zeros_like(tensor[0]) for name, tensor in made.items()}
-        return {
-            name: torch.stack([blanks[name] if x is None else next(tensors) for x in sounds])
-            for name, tensors in queue.items()
-        }
-
     def check_model(self, config: PreTrainedConfig) -> None:
         """Checks that a model can read what this processor makes.
 
         Raises:
-            ValueError: if the modalities differ, or the tokenizer has more tokens or makes longer texts than the text
-                tower can embed.
+            ValueError: if the modalities or the sizes of clips or series differ, or the tokenizer has more tokens or
+                makes longer texts than the text tower can embed.
         """
         if tuple(config.modalities) != self.modalities:
             raise ValueError(
                 f"The model's modalities {list(config.modalities)} are not the processor's {list(self.modalities)}: "
                 "build both with from_towers_pretrained on the same towers."
             )
-        if "text" not in self.modalities:
-            return
+        if "video" in self.modalities and config.num_frames != self.num_frames:
+            raise ValueError(
+                f"The processor takes num_frames={self.num_frames} from a clip, the model was built for "
+                f"{config.num_frames}: give both the same towers.video.preprocessing.num_frames."
+            )
+        if "series" in self.modalities:
+            self._check_series(config)
+        if "text" in self.modalities:
+            self._check_text(config)
+
+    def _check_series(self, config: PreTrainedConfig) -> None:
+        made, tower = self.series_feature_extractor, config.series_config
+        sizes = [len(known) for known in made.categories.values()]
+        found = (len(made.channels), made.length, sizes)
+        expected = (tower.num_input_channels, tower.context_length, list(config.category_sizes or []))
+        if found != expected:
+            raise ValueError(
+                f"The processor makes series of {found[0]} channels, {found[1]} steps and categories of {found[2]} "
+                f"values, the model reads {expected[0]}, {expected[1]} and {expected[2]}: build both on the same "
+                "towers.series.preprocessing, as fit_series makes it."
+            )
+
+    def _check_text(self, config: PreTrainedConfig) -> None:
         vocab_size = getattr(config.text_config, "vocab_size", None)
         if vocab_size is not None and len(self.tokenizer) > vocab_size:
             raise ValueError(
@@ -283,44 +307,24 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         **kwargs: Any,  # noqa: ANN401
     ) -> list[Any]:
         saved = (processor_dict or {}).get("modalities", list(MODALITIES))
-        image_processor = tokenizer = feature_extractor = None
-        if "image" in saved:
-            image_processor = AutoImageProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs)
-        if "text" in saved:
-            tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
-        if "audio" in saved:
-            feature_extractor = AutoFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs)
-        return [image_processor, tokenizer, feature_extractor]
+        loaders: dict[str, Any] = {"text": AutoTokenizer, "image": AutoImageProcessor, "audio": AutoFeatureExtractor}
+        loaded: dict[str, Any] = {
+            COMPONENTS[m]: auto.from_pretrained(pretrained_model_name_or_path, **kwargs)
+            for m, auto in loaders.items()
+            if m in saved
+        }
+        for modality in ("video", "series"):
+            if modality in saved:
+                loaded[COMPONENTS[modality]] = _further_component((processor_dict or {})[COMPONENTS[modality]])
+        return [loaded.get(name) for name in _COMPONENT_ORDER]
 
 
-def _as_rows(values: Any, single: type | None) -> list | None:  # noqa: ANN401 (one value or a list of them)
-    """One value or a list of values -> list.
-
-    As in chat inputs, a row's image may stand in a list of its own, and an empty list is a row without one.
-    """
-    if values is None:
-        return None
-    if isinstance(values, (list, tuple)) and not (single is None and values and isinstance(values[0], (int, float))):
-        return [(x[0] if x else None) if _is_nested_image(x, single) else x for x in values]
-    if single is None and getattr(values, "ndim", 3) == 4:
-        return list(values)
-    return [values]
+def _further_component(saved: dict[str, Any]) -> Any:  # noqa: ANN401 (an image processor or a feature extractor)
+    """Builds a component that transformers finds under no name of its own, from what `to_dict` wrote."""
+    name = saved.get("image_processor_type") or saved.get("feature_extractor_type")
+    own = {c.__name__: c for c in (MultimodalImageProcessor, MultimodalSeriesProcessor)}
+    component_class = own.get(str(name)) or getattr(transformers, str(name))
+    return component_class(**{key: value for key, value in saved.items() if not key.endswith("_type")})
 
 
-def _as_sounds(values: Any) -> list | None:  # noqa: ANN401 (one sound or a list of them)
-    """One sound or a list of sounds -> list."""
-    return None if values is None else list(values) if isinstance(values, list) else [values]
-
-
-def _is_nested_image(value: Any, single: type | None) -> bool:  # noqa: ANN401 (text, or any kind of image)
-    return single is None and isinstance(value, (list, tuple)) and len(value) <= 1
-
-
-def _input_size(image_processor: Any) -> tuple[int, int] | None:  # noqa: ANN401 (any image processor)
-    size = image_processor.crop_size if getattr(image_processor, "do_center_crop", False) else image_processor.size
-    if size is None or size.get("height") is None or size.get("width") is None:
-        return None
-    return size["height"], size["width"]
-
-
-__all__ = ["COMPONENTS", "TOWER_CONFIG_FIELDS", "MultimodalProcessor"]
+__all__ = ["COMPONENTS", "PROCESSOR_ARGUMENTS", "MultimodalProcessor"]

@@ -3,6 +3,8 @@
 """The processor's components, built for the same towers as the model's backbones."""
 
 import copy
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from transformers import (
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
 from .audio_processing_multimodal import MultimodalAudioProcessor
+from .configuration_multimodal import check_known
 from .configuration_towers import TowerSpec, timm_hub_id, tower_config
 from .image_processing_multimodal import MultimodalImageProcessor
+from .series_processing_multimodal import MultimodalSeriesProcessor
 
+DEFAULT_NUM_FRAMES = 8
 # Text encoders whose position table begins after the padding token's index.
 _POSITIONS_AFTER_PADDING = (
     "camembert",
@@ -68,13 +73,13 @@ def build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def build_image_processor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any image processor)
-    """Builds or loads what makes the image tower's pixels.
+def build_image_processor(spec: TowerSpec, modality: str = "image") -> Any:  # noqa: ANN401 (any image processor)
+    """Builds or loads what makes the pixels of an image tower, or of a video tower's frames.
 
     Raises:
         ValueError: if the tower is unknown, or says nothing about this part.
     """
-    config = tower_config("image", spec)
+    config = tower_config(modality, spec)
     if config.model_type == "timm_wrapper":
         own = timm.get_pretrained_cfg(config.architecture)
         pretrained_cfg = {**(own.to_dict() if own else {}), **(getattr(config, "pretrained_cfg", None) or {})}
@@ -112,4 +117,39 @@ def build_feature_extractor(spec: TowerSpec) -> Any:  # noqa: ANN401 (any featur
     return extractor_class(**spec.preprocessing)
 
 
-__all__ = ["build_feature_extractor", "build_image_processor", "build_tokenizer", "longest_text"]
+def build_series_processor(spec: TowerSpec) -> MultimodalSeriesProcessor:
+    """Builds what makes the series tower's input.
+
+    Raises:
+        ValueError: if the description holds no statistics of the series.
+    """
+    if not spec.preprocessing.get("channels"):
+        raise ValueError(
+            "The series tower's preprocessing names no channels: take it from the training rows by fit_series, as runs "
+            "do by themselves."
+        )
+    return MultimodalSeriesProcessor(**spec.preprocessing)
+
+
+def build_components(specs: Mapping[str, TowerSpec]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Builds the component of each modality, and the processor's further arguments.
+
+    Raises:
+        ValueError: if a tower is unknown, or says nothing about its component.
+    """
+    builders: dict[str, Callable[[TowerSpec], Any]] = {
+        "text": build_tokenizer,
+        "image": build_image_processor,
+        "audio": build_feature_extractor,
+        "video": partial(build_image_processor, modality="video"),
+        "series": build_series_processor,
+    }
+    arguments: dict[str, Any] = {}
+    if "video" in specs:
+        arguments = dict(specs["video"].preprocessing)
+        for name in arguments:
+            check_known("field of the video tower's preprocessing", name, ("num_frames",))
+    return {m: builders[m](spec) for m, spec in specs.items()}, arguments
+
+
+__all__ = ["DEFAULT_NUM_FRAMES", "build_components", "longest_text"]

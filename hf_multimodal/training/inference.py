@@ -4,7 +4,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,14 +15,15 @@ from accelerate.utils import parse_flag_from_env
 from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.labels import LabelSchema, check_labels
-from hf_multimodal.data.loading import ColumnError, limit_rows, load_rows
+from hf_multimodal.data.columns import ColumnError, flatten_columns
+from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, labels_from_config
+from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
-from hf_multimodal.modeling import modeling_multimodal
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
+from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
@@ -81,7 +82,7 @@ class RowSource:
                 )
             return cls(source=source, split=split, columns=mapping)
         run = config.data
-        columns = {name: column for name, column in {**run.columns, **mapping}.items() if column}
+        columns = {name: column for name, column in {**flatten_columns(run.columns), **mapping}.items() if column}
         if source not in (None, run.source):
             return cls(source=source, split=split, columns=columns)
         role = split or "test"
@@ -97,7 +98,7 @@ class RowSource:
 
     def load(self, *, with_labels: bool) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""
-        columns = {k: v for k, v in self.columns.items() if with_labels or k != "label"}
+        columns = {k: v for k, v in self.columns.items() if with_labels or k.split(".")[0] != "label"}
         try:
             rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
         except ColumnError as error:
@@ -146,15 +147,17 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     _check_model_name(model)
     config = AutoConfig.from_pretrained(model)
     architecture = (config.architectures or ["?"])[0]
-    model_class = getattr(modeling_multimodal, architecture, None)
-    if model_class is None or not hasattr(model_class, "compute_loss"):
+    model_class = MODELS_WITH_HEAD.get(architecture)
+    if model_class is None:
         raise ValueError(f"{model!r} holds {architecture}, which is not a model with a head of this package.")
     return model_class.from_pretrained(model), AutoProcessor.from_pretrained(model)
 
 
-def _trainer(model: str, rows: RowSource, scratch: str, batch_size: int) -> tuple[MultimodalTrainer, LabelSchema]:
+def _trainer(
+    model: str, rows: RowSource, scratch: str, batch_size: int
+) -> tuple[MultimodalTrainer, LabelSchema | TaskSchemas]:
     loaded, processor = load_model(model)
-    schema = LabelSchema.from_config(loaded.config)
+    schema = labels_from_config(loaded.config)
     arguments = MultimodalTrainingArguments(
         output_dir=scratch,
         per_device_eval_batch_size=batch_size,
@@ -196,8 +199,7 @@ def evaluate_model(
                 output,
                 row_ids=dataset["row_id"],
                 logits=result.predictions,
-                names=schema.names,
-                problem_type=schema.problem_type,
+                schema=schema,
                 references=result.label_ids,
             )
             (output / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -247,10 +249,14 @@ def measure_missing_rates(
     return curves
 
 
-def _check_reference(dataset: datasets.Dataset, schema: LabelSchema, rows: RowSource) -> None:
-    if "label" not in dataset.column_names:
-        raise ValueError("Evaluation needs labels: map them with --column label=COLUMN.")
-    check_labels(dataset, schema, column="label", source_column=rows.columns["label"])
+def _check_reference(dataset: datasets.Dataset, schema: LabelSchema | TaskSchemas, rows: RowSource) -> None:
+    needed = ["label"] if isinstance(schema, LabelSchema) else [f"label.{task}" for task in schema.schemas]
+    for name in dataset.column_names:
+        if name.split(".")[0] == "label":
+            check_known("label column of this model", name, tuple(needed))
+    if not set(needed) & set(dataset.column_names):
+        raise ValueError(f"Evaluation needs labels: map them with --column {needed[0]}=COLUMN.")
+    check_labels(dataset, schema, columns=rows.columns)
 
 
 def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int = 64) -> int:
@@ -268,24 +274,28 @@ def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int =
                 output,
                 row_ids=dataset["row_id"],
                 logits=result.predictions,
-                names=schema.names,
-                problem_type=schema.problem_type,
+                schema=schema,
             )
             (output / METRICS).unlink(missing_ok=True)  # of other predictions, overwritten now
     return len(dataset)
 
 
-def predict_row(
-    model: str, *, text: str | None, image: Path | None = None, audio: Path | None = None, top_k: int = 5
-) -> list[dict[str, Any]]:
+def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  # noqa: ANN401 (a list, or a dict of them)
     """Predicts one row, as the pipeline does.
 
+    Args:
+        model: Folder or Hub id.
+        row: Modality -> what there is of it; see `MultimodalClassificationPipeline`.
+        top_k: Labels returned.
+
     Raises:
-        ValueError: if the image or the sound cannot be read.
+        ValueError: if a file cannot be read, or the model does not read a modality.
     """
     loaded, processor = load_model(model)
+    for modality in row:
+        check_known("modality of this model", modality, processor.modalities)
     pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
-    return pipeline({"text": text, "image": image, "audio": audio}, top_k=top_k)
+    return pipeline(dict(row), top_k=top_k)
 
 
 __all__ = [

@@ -4,43 +4,30 @@
 
 import json
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import datasets
 from accelerate import PartialState
 from huggingface_hub import HfApi
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
+from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.labels import LabelSchema, check_labels
-from hf_multimodal.data.loading import limit_rows, load_rows
-from hf_multimodal.data.sources import SplitError
-from hf_multimodal.data.word_tokenizer import build_word_tokenizer
-from hf_multimodal.evaluation.metrics import metric_names
+from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS
-from hf_multimodal.hub.model_card import CARD_FIELDS, CardFacts, write_model_card
-from hf_multimodal.modeling.configuration_multimodal import MODALITIES, MultimodalConfig, check_known
+from hf_multimodal.hub.model_card import CardFacts, write_model_card
+from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
-from hf_multimodal.modeling.modeling_multimodal import (
-    MultimodalForClassification,
-    MultimodalForQuestionAnswering,
-    MultimodalPreTrainedModel,
-)
-from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
-from hf_multimodal.training.run_config import DEFAULT_SPLITS, RunConfig, check_fields, check_types
+from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.run_parts import build, check_run, load_splits
 from hf_multimodal.training.trainer import MultimodalTrainer
-
-# keys: run_config.TASKS
-MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
-    "classification": MultimodalForClassification,
-    "question_answering": MultimodalForQuestionAnswering,
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class RunResult:
     Attributes:
         folder: The run's folder: model, processor, card, `metrics.json`, the resolved configuration, checkpoints.
         metrics: Split -> metric -> value, and `training` -> seconds, epochs, parameters.
-        labels: The label names in index order.
+        labels: The label names in index order, or the names of the tasks.
         sizes: Split -> rows.
     """
 
@@ -60,116 +47,18 @@ class RunResult:
     sizes: dict[str, int]
 
 
-def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
-    """Loads every split the run names, with canonical columns, limited where the configuration says so.
-
-    Where it names none, it takes train, and validation and test if they are there.
-    """
-    data = config.data
-    splits = {}
-    is_default = data.splits == DEFAULT_SPLITS
-    for role, split in data.splits.items():
-        try:
-            rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
-        except SplitError as error:
-            if is_default and role != "train":
-                continue
-            raise SplitError(f"{error} Say which to take: data.splits={{train: NAME, validation: NAME}}.") from error
-        splits[role] = limit_rows(rows, data.limit.get(role), config.seed)
-    return splits
-
-
-def _check_run(config: RunConfig) -> None:
-    """Finds mistakes in the configuration before anything is loaded or written."""
-    check_fields(config.towers, MODALITIES, "towers.")
-    check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
-    check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
-    check_fields(config.card, CARD_FIELDS, "card.")
-    check_types(config.training, MultimodalTrainingArguments, "training.")
-    if "output_dir" in config.training:
-        raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
-    if "train" not in config.data.splits:
-        raise ValueError("data.splits names no train split.")
-    for modality in config.towers:
-        if config.towers[modality] is not None and modality not in config.data.columns:
-            raise ValueError(f"The {modality} tower has no column: set data.columns.{modality} to the source's column.")
-    for name in ("id2label", "label2id", "num_labels", "problem_type", "text_config", "vision_config"):
-        if name in config.model:
-            raise ValueError(
-                f"model.{name} follows from the data and the towers: leave it out (see data.problem_type)."
-            )
-    if "label" not in config.data.columns:
-        raise ValueError("data.columns.label is missing: say which column holds the labels.")
-
-
-def _towers_with_tokenizer(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
-    """The tower descriptions, with a word tokenizer built from the training texts where the run asks for one."""
-    towers = config.resolved_towers()
-    text = towers.get("text")
-    if not isinstance(text, dict) or text.get("tokenizer") != "from_rows":
-        return towers
-    if text.get("path") is not None:
-        raise ValueError(
-            "towers.text.tokenizer: from_rows makes a new vocabulary, which the weights at towers.text.path do not "
-            "know: leave the tokenizer out, or give a config instead of the path."
-        )
-    tokenizer = build_word_tokenizer(x for x in train["text"] if x is not None)
-    backbone = dict(text.get("config") or {})
-    backbone.setdefault("vocab_size", len(tokenizer))
-    backbone.setdefault("pad_token_id", tokenizer.pad_token_id)
-    return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
-
-
 def _training_arguments(
-    config: RunConfig, folder: Path, has_validation: bool, problem_type: str
+    config: RunConfig, folder: Path, has_validation: bool, problem_type: ProblemType
 ) -> MultimodalTrainingArguments:
     values = {"seed": config.seed, "hub_model_id": folder.name, **config.training}
     if not has_validation:
         values = {"eval_strategy": "no", "load_best_model_at_end": False, **values}
     elif values.get("load_best_model_at_end", True):
-        values.setdefault("metric_for_best_model", "mse" if problem_type == "regression" else "accuracy")
+        values.setdefault("metric_for_best_model", choice_metric(problem_type)[0])
         metric = values["metric_for_best_model"].removeprefix("eval_")
         check_known("metric in training.metric_for_best_model", metric, (*metric_names(problem_type), "loss"))
-        values.setdefault("greater_is_better", metric not in ("mse", "loss"))
+        values.setdefault("greater_is_better", not metric.endswith(("mse", "loss")))
     return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
-
-
-def _label_schema(config: RunConfig, train: datasets.Dataset) -> LabelSchema:
-    """The labels of the training rows; several answers to a question are scored ones, as in VQA."""
-    schema = LabelSchema.from_dataset(train, problem_type=config.data.problem_type)
-    if config.task == "question_answering" and schema.problem_type == "multi_label_classification":
-        schema = LabelSchema.from_dataset(train, problem_type="scored_answers")
-    if schema.problem_type == "scored_answers" and config.data.num_answers is not None:
-        schema = LabelSchema(schema.problem_type, schema.names[: config.data.num_answers])
-    if config.task == "question_answering" and schema.problem_type == "regression":
-        raise ValueError(
-            "question_answering needs answers, but the label column holds numbers: use task: classification."
-        )
-    if config.task != "question_answering" and schema.problem_type == "scored_answers":
-        raise ValueError("The label column holds scored answers: use task: question_answering.")
-    return schema
-
-
-def build(
-    config: RunConfig, train: datasets.Dataset
-) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema]:
-    """Builds model, processor and label schema of a run."""
-    schema = _label_schema(config, train)
-    towers = _towers_with_tokenizer(config, train)
-    processor = MultimodalProcessor.from_towers_pretrained(**towers)
-    if config.data.max_length is not None and "text" in processor.modalities:
-        processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
-    set_seed(config.seed)
-    model = MODEL_CLASSES[config.task].from_towers_pretrained(
-        **towers,
-        **{
-            "id2label": schema.id2label,
-            "label2id": schema.label2id,
-            "problem_type": schema.problem_type,
-            **config.model,
-        },
-    )
-    return model, processor, schema
 
 
 def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -> RunResult:
@@ -183,7 +72,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     Raises:
         ValueError: if the configuration, a row or the output folder is not usable; nothing is written then.
     """
-    _check_run(config)
+    check_run(config)
     folder = Path(config.output_dir)
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
@@ -191,7 +80,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     splits = load_splits(config)
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
-        check_labels(rows, schema, column="label", source_column=config.data.columns["label"])
+        check_labels(rows, schema, columns=config.data.columns)
     processor.check_model(model.config)
     # The arguments know the processes, under every launcher, so they come before anything is shared out.
     arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
@@ -230,7 +119,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         if trainer.args.push_to_hub:
             _push(trainer, folder)
     state.wait_for_everyone()
-    return RunResult(folder, metrics, schema.names, {role: len(rows) for role, rows in splits.items()})
+    names = schema.names if isinstance(schema, LabelSchema) else tuple(schema.schemas)
+    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in splits.items()})
 
 
 def _check_resumed(config: RunConfig, folder: Path) -> float:
@@ -270,7 +160,7 @@ def _write_results(
         training=metrics["training"],
         sizes={role: len(rows) for role, rows in splits.items()},
         source=config.data.source,
-        columns=config.data.columns,
+        columns=flatten_columns(config.data.columns),
         metadata={**_base_models(config), **config.card},
     )
     write_model_card(folder, model.config, facts)
@@ -300,4 +190,4 @@ def _last_checkpoint(folder: Path) -> str | None:
     return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
 
 
-__all__ = ["MODEL_CLASSES", "RunResult", "build", "load_splits", "train"]
+__all__ = ["RunResult", "train"]

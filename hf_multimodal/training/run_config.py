@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-TASKS = ("classification", "question_answering")
+TASKS = ("classification", "question_answering", "multi_task")
 SPLITS = ("train", "validation", "test")
 DEFAULT_SPLITS = {split: split for split in SPLITS}
 PACKAGE_PREFIX = "package:"
@@ -39,12 +39,13 @@ class DataConfig:
 
     Attributes:
         source: `scenes` (built in), a Hub id, a local folder, or a parquet, csv or json file.
-        columns: Canonical name (`text`, `image`, `label`, `id`) -> column of the source.
+        columns: Canonical name (a modality, `label`, `id`) -> column of the source; of `series` a list of columns, too,
+            of `label` with several tasks a mapping of task to column.
         splits: Role (`train`, `validation`, `test`) -> split of the source; leave out what is not there.
         keep: Further columns to carry along.
         options: Arguments for loading (for `scenes`: `num_rows`, `seed`, `image_size`).
         limit: Role -> use only that many rows, the first ones after a shuffle by the run's seed.
-        problem_type: Overrides what the label column's type says.
+        problem_type: Overrides what the label column's type says; of several tasks a mapping of task to problem type.
         num_answers: Size of the answer set of a question with scored answers: the ones that score most. None keeps all.
         max_length: Longest text in tokens.
         check_rows: Whether to open every image and read every text once before training, so that a bad row is found
@@ -52,12 +53,12 @@ class DataConfig:
     """
 
     source: str
-    columns: dict[str, str]
+    columns: dict[str, Any]
     splits: dict[str, str] = field(default_factory=DEFAULT_SPLITS.copy)
     keep: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     limit: dict[str, int] = field(default_factory=dict)
-    problem_type: str | None = None
+    problem_type: str | dict[str, str] | None = None
     num_answers: int | None = None
     max_length: int | None = None
     check_rows: bool = True
@@ -72,8 +73,9 @@ class RunConfig:
         data: The rows.
         towers: modality -> tower, as in `MultimodalModel.from_towers_pretrained`. `path: package:NAME/SUBFOLDER` is a
             folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training
-            texts.
-        task: `classification` (also regression) or `question_answering`.
+            texts. The `preprocessing` of a series tower holds the arguments of `fit_series`, which reads the training
+            rows.
+        task: `classification` (also regression), `question_answering`, or `multi_task`.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
         card: Fields of the model card's header: license, language, tags, datasets, base_model.

@@ -10,7 +10,7 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.labels import LabelSchema
+from hf_multimodal.data.labels import labels_from_config
 from hf_multimodal.evaluation.metrics import build_compute_metrics
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
@@ -25,7 +25,7 @@ class MultimodalTrainer(Trainer):
         args: `MultimodalTrainingArguments` (or plain `TrainingArguments` with `remove_unused_columns=False`).
         processing_class: The `MultimodalProcessor`; saved with every checkpoint.
         data_collator: None builds a `MultimodalCollator` on the processor and the model's labels.
-        compute_metrics: None takes accuracy and macro F1, or mean squared error for regression.
+        compute_metrics: None takes accuracy and macro F1, or mean squared error for regression, per task.
         **kwargs: Everything else `transformers.Trainer` takes.
 
     Raises:
@@ -58,7 +58,7 @@ class MultimodalTrainer(Trainer):
         config: Any = cast(PreTrainedModel, self.model).config  # of what model_init made, where that is given
         processing_class.check_model(config)
         if data_collator is None or compute_metrics is None:
-            schema = LabelSchema.from_config(config)
+            schema = labels_from_config(config)
             collator: Any = data_collator or MultimodalCollator(processing_class, schema)
             self.data_collator = collator
             self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)

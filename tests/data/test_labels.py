@@ -61,7 +61,7 @@ def test_list_of_class_labels():
 def test_streamed_class_label_needs_no_scan():
     streamed = rows([1, 0], datasets.ClassLabel(names=["yes", "no"])).to_iterable_dataset()
     assert LabelSchema.from_dataset(streamed).names == ("yes", "no")
-    check_labels(streamed, LabelSchema(SINGLE, ("a", "b")), column="label", source_column="y")  # Checked as they come.
+    check_labels(streamed, LabelSchema(SINGLE, ("a", "b")), columns={"label": "y"})  # Checked as they come.
 
 
 def test_given_names_reorder_the_stored_integers():
@@ -215,20 +215,20 @@ def test_streamed_strings_need_names():
 def test_check_labels_names_the_row_id():
     dataset = datasets.Dataset.from_dict({"label": ["a", "b", "x"], "row_id": ["r0", "r1", "r2"]})
     schema = LabelSchema(SINGLE, ("a", "b"))
-    check_labels(dataset.select([0, 1]), schema, column="label", source_column="answer")
+    check_labels(dataset.select([0, 1]), schema, columns={"label": "answer"})
     with pytest.raises(LabelError, match=r"Row 'r2', column 'answer': 'x' is not"):
-        check_labels(dataset, schema, column="label", source_column="answer")
+        check_labels(dataset, schema, columns={"label": "answer"})
     with pytest.raises(LabelError, match=r"Row 'r2', column 'answer'"):
-        check_labels(dataset.select([2, 1]), schema, column="label", source_column="answer")
+        check_labels(dataset.select([2, 1]), schema, columns={"label": "answer"})
     with pytest.raises(LabelError, match=r"Row 2, column 'answer'"):
-        check_labels(dataset.remove_columns("row_id"), schema, column="label", source_column="answer")
+        check_labels(dataset.remove_columns("row_id"), schema, columns={"label": "answer"})
 
 
 def test_check_labels_opens_no_image():
     broken = {"image": [{"bytes": b"no image", "path": None}] * 2, "label": ["a", "b"]}
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
     dataset = datasets.Dataset.from_dict(broken, features=features)
-    check_labels(dataset, LabelSchema.from_dataset(dataset), column="label", source_column="label")
+    check_labels(dataset, LabelSchema.from_dataset(dataset), columns={"label": "label"})
 
 
 def test_labels_of_a_model():
@@ -253,7 +253,7 @@ def test_scored_answers_as_given():
     schema = LabelSchema.from_dataset(dataset)
     assert (schema.problem_type, schema.names) == ("scored_answers", ("red", "no", "pink"))
     assert schema.encode(dataset[0]["label"], row=0, column="answers") == [1.0, 0.0, pytest.approx(0.3)]
-    check_labels(dataset, schema, column="label", source_column="answers")
+    check_labels(dataset, schema, columns={"label": "answers"})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from transformers.models.auto import modeling_auto
 from hf_multimodal import (
     MultimodalConfig,
     MultimodalForClassification,
+    MultimodalForMultiTask,
     MultimodalForQuestionAnswering,
     MultimodalModel,
 )
@@ -37,8 +38,8 @@ class ModelTester:
     vocab_size = 32  # of `tests.tiny`'s text towers
     is_training = True
 
-    def __init__(self, text, image, audio=None, image_size=32, seq_length=7, **config):
-        towers = tiny_towers(text, image, audio)
+    def __init__(self, text, image=None, audio=None, video=None, series=None, image_size=32, seq_length=7, **config):
+        towers = tiny_towers(text, image, audio, video, series)
         self.fields = {TOWER_CONFIG_FIELDS[modality]: tower for modality, tower in towers.items()}
         self.fields.update(config)
         self.image_size = image_size
@@ -62,6 +63,13 @@ class ModelTester:
             inputs["pixel_values"] = floats_tensor([self.batch_size, 3, self.image_size, self.image_size])
         if "audio" in config.modalities:
             inputs["audio_values"] = floats_tensor([self.batch_size, 1, 16, 33])
+        if "video" in config.modalities:
+            frames = [self.batch_size, config.num_frames, 3, self.image_size, self.image_size]
+            inputs["pixel_values_videos"] = floats_tensor(frames)
+        if "series" in config.modalities:
+            inputs["series_values"] = floats_tensor([self.batch_size, 8, 2])
+            inputs["series_mask"] = random_attention_mask([self.batch_size, 8, 2])
+            inputs["series_categories"] = ids_tensor([self.batch_size, 2], 4)
         return config, inputs
 
 
@@ -84,6 +92,9 @@ class _ModelTest(ModelTesterMixin):
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
         if return_labels and model_class is MultimodalForQuestionAnswering:  # upstream has no labels for this task
             inputs["labels"] = torch.zeros(self.model_tester.batch_size, dtype=torch.long)
+        if return_labels and model_class is MultimodalForMultiTask:
+            rows = self.model_tester.batch_size
+            inputs["labels"] = {"kind": torch.zeros(rows, dtype=torch.long), "size": torch.ones(rows)}
         return inputs
 
 
@@ -152,6 +163,60 @@ class TextImageAudioModelTest(_ModelTest, unittest.TestCase):
 
     def test_hidden_states_output(self):
         self.model_tester.encoder_seq_length = 7 + 17 + 2  # the text's tokens, the image's and the sound's
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class TextVideoModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["pixel_values_videos"]
+    model = {"text": "bert", "video": "timm vit", "num_frames": 3, "num_temporal_layers": 1}
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 4  # layers times modalities; the text's map comes first
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 3 * 17  # the text's tokens and those of three frames
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class TextSeriesModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForClassification,)
+    additional_model_inputs = ["series_values", "series_mask", "series_categories"]
+    model = {"text": "bert", "series": "patchtst", "category_sizes": [4, 5]}  # upstream draws integers below five
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 4  # layers times modalities; the text's map comes first
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 2 * 2 + 2  # the text's tokens, two patches per channel, two categories
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class MultiTaskModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForMultiTask,)
+    additional_model_inputs = ["pixel_values"]
+    model = {
+        "text": "bert",
+        "image": "timm vit",
+        "fusion": "merged_attention",
+        "tasks": {
+            "kind": {"problem_type": "single_label_classification", "labels": ["a", "b", "c"]},
+            "size": {"problem_type": "regression", "labels": ["size"]},
+        },
+        "task_weighting": "uncertainty",
+    }
+
+    def test_attention_outputs(self):
+        self.model_tester.encoder_seq_length = self.model_tester.key_length = 7 + 17
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
         super().test_hidden_states_output()
 
 

@@ -3,19 +3,16 @@
 """Towers: one of each kind of backbone comes to the same output, and the parts that make it so."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from transformers import Siglip2VisionConfig
 
+from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
 from hf_multimodal.modeling.modeling_multimodal import MultimodalModel
-from hf_multimodal.modeling.modeling_towers import (
-    ImageTower,
-    TextTower,
-    build_backbone,
-    flatten_features,
-    sincos_position_2d,
-)
+from hf_multimodal.modeling.modeling_tower_base import flatten_features, sincos_position_2d
+from hf_multimodal.modeling.modeling_towers import ImageTower, TextTower, build_backbone
 from tests.tiny import IMAGE_TOWERS, OTHER_IMAGE_TOWERS, SIDE, TEXT_TOWERS, tower_config
 
 WIDTH = 12
@@ -56,7 +53,8 @@ IMAGE_TOKENS = {
 
 def build(tower_class, values, frozen=False):
     torch.manual_seed(0)
-    return tower_class(build_backbone(tower_config(values)), WIDTH, 1e-6, frozen)
+    config = SimpleNamespace(**FUSION, layer_norm_eps=1e-6, frozen_towers=[tower_class.modality] if frozen else None)
+    return tower_class(build_backbone(tower_config(values)), config)
 
 
 def check_gradients(tower, output):
@@ -277,7 +275,7 @@ def test_pictures_alone_must_do():
     config = Siglip2VisionConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     message = "Siglip2VisionModel reads no plain pictures: beside pixel_values it needs pixel_attention_mask, spatial"
     with pytest.raises(ValueError, match=message):
-        ImageTower(build_backbone(config), WIDTH, 1e-6, False)
+        ImageTower(build_backbone(config), MultimodalConfig(**FUSION))
 
 
 @pytest.mark.parametrize("name", ["siglip_text_model", "clip_text_model", "altclip_text_model"])

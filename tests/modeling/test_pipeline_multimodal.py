@@ -133,7 +133,7 @@ def test_a_model_of_one_modality():
 def test_what_it_refuses(pipe):
     with pytest.raises(ValueError, match="Unknown modality 'imge'. Did you mean 'image'"):
         pipe({"text": "a", "imge": None})
-    with pytest.raises(TypeError, match="A row is a dict with any of text, image, audio, got str"):
+    with pytest.raises(TypeError, match="A row is a dict with any of text, image, audio, video, series, got str"):
         pipe("a red square")
     with pytest.raises(TypeError, match=r"Unknown arguments \['topk'\]: this pipeline takes top_k"):
         pipe(ROWS[0], topk=2)

@@ -114,10 +114,10 @@ def test_prediction_without_labels(finished, tmp_path):
 
 def test_prediction_of_one_row(finished, tmp_path):
     Image.new("RGB", (20, 30)).save(tmp_path / "x.png")
-    answer = predict_row(str(finished.folder), text="the circle is red", image=tmp_path / "x.png", top_k=2)
+    answer = predict_row(str(finished.folder), {"text": "the circle is red", "image": tmp_path / "x.png"}, top_k=2)
     assert {entry["label"] for entry in answer} == {"false", "true"}
     assert sum(entry["score"] for entry in answer) == pytest.approx(1)
-    assert predict_row(str(finished.folder), text="the circle is red", image=None, top_k=1)
+    assert predict_row(str(finished.folder), {"text": "the circle is red"}, top_k=1)
 
 
 def test_resume_and_overwrite(tmp_path):
@@ -202,7 +202,7 @@ def test_splits_asked_for_must_be_there(tmp_path):
 
 def test_a_mistyped_model_folder_is_named():
     with pytest.raises(ValueError, match="There is no folder './runs/tpyo'"):
-        predict_row("./runs/tpyo", text="a")
+        predict_row("./runs/tpyo", {"text": "a"})
 
 
 def test_questions_with_ten_answers_each(tmp_path):
@@ -218,7 +218,7 @@ def test_questions_with_ten_answers_each(tmp_path):
     assert result.labels == ("blue", "red", "navy")  # of equal ones the first met
     rows = RowSource.for_model(str(result.folder), source=None, split="test", columns=None)
     assert evaluate_model(str(result.folder), rows)["accuracy"] == result.metrics["test"]["accuracy"]
-    answer = predict_row(str(result.folder), text="what colour?", image=None, top_k=3)
+    answer = predict_row(str(result.folder), {"text": "what colour?"}, top_k=3)
     assert {entry["label"] for entry in answer} == {"red", "blue", "navy"}
     with pytest.raises(ValueError, match="use task: question_answering"):
         train(

@@ -1,0 +1,100 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The model of several tasks, and the table of all models with a head."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+from .configuration_multimodal import MultimodalConfig, check_known
+from .modeling_heads import ClassificationHead
+from .modeling_losses import task_loss, uncertainty_weighted
+from .modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalWithHead
+from .modeling_outputs import MultimodalModelOutput, MultimodalMultiTaskOutput
+
+
+class MultimodalForMultiTask(MultimodalWithHead):
+    """Several heads over the same towers and fusion: any mix of single-label, multi-label and regression tasks.
+
+    The tasks are those of `config.tasks`. A row may lack the label of any of them (see `forward`). The loss is the sum
+    of the tasks' losses, each a mean over the rows that have its label, weighted by `config.task_weights` and, with
+    `config.task_weighting="uncertainty"`, by a learned variance per task (Kendall et al. 2018).
+    """
+
+    output_class = MultimodalMultiTaskOutput
+
+    def __init__(self, config: MultimodalConfig) -> None:
+        if not config.tasks:
+            raise ValueError("MultimodalForMultiTask needs tasks: {name: {problem_type: ..., labels: [...]}, ...}.")
+        super().__init__(config)
+
+    def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
+        """Builds a linear head per task, in the order of `config.tasks`."""
+        tasks: Any = config.tasks
+        if config.task_weighting == "uncertainty":
+            self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
+        sizes = [len(task["labels"]) for task in tasks.values()]
+        builders = [partial(ClassificationHead, config.hidden_size, size, dropout) for size in sizes]
+        return nn.ModuleList(self.per_modality(config, build) for build in builders)
+
+    def init_own_parameters(self, std: float) -> None:
+        """Starts every task at a variance of one."""
+        if self.config.task_weighting == "uncertainty":
+            init.zeros_(self.log_variances)
+
+    def compute_output(self, outputs: MultimodalModelOutput, labels: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Computes the tasks' logits, their losses and the weighted sum of these.
+
+        Args:
+            outputs: Of the model without heads.
+            labels: task -> labels as in `classification_loss`, with -100 (single label) or NaN (the others) where a row
+                has none. A task may be left out. None = no loss.
+
+        Raises:
+            TypeError: if the labels are no mapping.
+            ValueError: if they name a task that nobody declared.
+        """
+        tasks, heads = self.config.tasks, cast(nn.ModuleList, self.head)
+        logits = {name: self.score(head, outputs) for name, head in zip(tasks, heads, strict=True)}
+        if labels is None:
+            return {"loss": None, "logits": logits, "task_losses": None}
+        if not isinstance(labels, Mapping):
+            raise TypeError(
+                f"labels is a {type(labels).__name__}: give a mapping of task to labels. Tasks: {', '.join(tasks)}."
+            )
+        for name in labels:
+            check_known("task", name, tuple(tasks))
+        losses = {name: self._task_loss(name, logits[name], labels[name]) for name in tasks if name in labels}
+        total = 0.0 * sum(x.float().sum() for x in logits.values())  # of the heads that got no labels
+        for index, name in enumerate(tasks):
+            if name not in losses:
+                continue
+            loss = losses[name]
+            if self.config.task_weighting == "uncertainty":
+                loss = uncertainty_weighted(loss, self.log_variances[index], tasks[name]["problem_type"])
+            total = total + (self.config.task_weights or {}).get(name, 1.0) * loss
+        return {"loss": total, "logits": logits, "task_losses": losses}
+
+    def _task_loss(self, name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        task, config = self.config.tasks[name], self.config
+        options: dict[str, Any] = {}
+        if task["problem_type"] != "regression":
+            weights = task.get("class_weights")
+            options["class_weights"] = None if weights is None else logits.new_tensor(weights, dtype=torch.float32)
+            options["focal_gamma"] = config.focal_gamma
+        if task["problem_type"] == "single_label_classification":
+            options["label_smoothing"] = config.label_smoothing
+        return task_loss(logits, labels, task["problem_type"], **options)
+
+
+# keys: `architectures` in a saved configuration
+MODELS_WITH_HEAD: dict[str, type[MultimodalWithHead]] = {
+    model_class.__name__: model_class
+    for model_class in (MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalForMultiTask)
+}
+
+__all__ = ["MODELS_WITH_HEAD", "MultimodalForMultiTask"]

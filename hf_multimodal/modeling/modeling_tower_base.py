@@ -1,0 +1,186 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What every tower shares: backbone, then an adapter that turns its features into tokens of the common width.
+
+Shapes: B rows, L tokens, W backbone width, H common width.
+"""
+
+import inspect
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+
+from .modeling_outputs import TowerOutput
+from .modeling_pretrained_towers import feature_layout
+
+
+def sincos_position_2d(
+    height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype
+) -> torch.Tensor:
+    """Fixed 2-D sine-cosine position embedding (Vaswani et al. 2017; in two dimensions as in MAE, He et al. 2022).
+
+    Returns:
+        (height * width, channels), rows of the grid one after another. Channels beyond a multiple of four are zero.
+    """
+    quarter = channels // 4
+    frequency = torch.exp(
+        -math.log(10_000) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1)
+    )
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    angles = torch.cat([y.reshape(-1, 1) * frequency, x.reshape(-1, 1) * frequency], dim=1)  # (h*w, 2*quarter)
+    table = torch.cat([angles.sin(), angles.cos()], dim=1)
+    return F.pad(table, (0, channels - table.shape[1])).to(dtype)
+
+
+def flatten_features(features: torch.Tensor, width: int, channels_last: bool) -> tuple[torch.Tensor, torch.Size | None]:
+    """Turns any backbone's features into a token sequence.
+
+    Args:
+        features: (B, L, W) tokens, a (B, W, h, w) or (B, h, w, W) feature map, or a (B, W) vector.
+        width: W.
+        channels_last: Layout of a feature map whose sizes leave it open.
+
+    Returns:
+        (B, L, W) tokens, and the (h, w) grid when the features were a map.
+
+    Raises:
+        ValueError: if the features have another shape.
+    """
+    if features.ndim == 4:
+        if features.shape[1] != width or (channels_last and features.shape[-1] == width):
+            features = features.movedim(-1, 1)  # (B, h, w, W) -> (B, W, h, w)
+        if features.shape[1] == width:
+            return features.flatten(2).transpose(1, 2), features.shape[2:]
+    if features.ndim == 2 and features.shape[1] == width:
+        return features.unsqueeze(1), None
+    if features.ndim == 3 and features.shape[2] == width:
+        return features, None
+    raise ValueError(
+        f"Cannot read features of shape {tuple(features.shape)} with {width} channels: expected (B, L, {width}), "
+        f"(B, {width}, h, w), (B, h, w, {width}) or (B, {width})."
+    )
+
+
+def required_inputs(backbone: PreTrainedModel, given: set[str]) -> list[str]:
+    """Names what a backbone's forward wants beside the inputs given."""
+    parameters = inspect.signature(backbone.forward).parameters.values()
+    named = [p.name for p in parameters if p.default is p.empty and p.kind == p.POSITIONAL_OR_KEYWORD]
+    return [name for name in named if name not in given]
+
+
+class Tower(nn.Module):
+    """A backbone, then layer norm and projection to the common width, with a learned token for an absent modality.
+
+    Args:
+        backbone: The encoder.
+        config: The whole model's configuration. A frozen tower's backbone is neither trained nor put into training mode
+            (dropout, batch statistics).
+    """
+
+    modality: str
+
+    def __init__(self, backbone: PreTrainedModel, config: PreTrainedConfig) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.frozen = self.modality in (config.frozen_towers or ())
+        self.width, self.channels_last = feature_layout(backbone)
+        self.norm = nn.LayerNorm(self.width, eps=config.layer_norm_eps)
+        self.projection = nn.Linear(self.width, config.hidden_size)
+        self.absent_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
+        self.accepted = frozenset(inspect.signature(backbone.forward).parameters)
+        self.freeze()
+
+    def project(self, features: torch.Tensor) -> torch.Tensor:
+        """Brings a backbone's features to tokens (B, L, H); those of a map get a fixed 2-D position embedding."""
+        features, grid = flatten_features(features, self.width, self.channels_last)
+        tokens = self.projection(self.norm(features))
+        if grid is None:
+            return tokens
+        height, width = grid
+        return tokens + sincos_position_2d(height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype)
+
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the absent-modality token."""
+        init.normal_(self.absent_token, mean=0.0, std=std)
+
+    def freeze(self) -> None:
+        """Stops gradients to a frozen backbone; called again after loading, which makes every parameter trainable."""
+        if self.frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "Tower":
+        """Sets the training mode, leaving a frozen backbone in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def absent(self, batch_size: int) -> TowerOutput:
+        """Output for a batch in which no row has this modality: the absent-modality token alone."""
+        mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.absent_token.device)
+        return TowerOutput(tokens=self.absent_token.expand(batch_size, -1, -1), mask=mask, present=~mask[:, 0])
+
+    def forward(self, present: torch.Tensor | None, **inputs: torch.Tensor) -> TowerOutput:
+        """Encodes the rows that have this modality, and those only.
+
+        Args:
+            present: (B,) bool, or None when every row has the modality.
+            **inputs: As `encode` takes them, a row each.
+        """
+        if present is None:
+            return self.mark_absent(*self.encode(**inputs), present)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            # a number of rows that depends on the data fits into no graph: absent rows are encoded as blanks
+            return self.mark_absent(*self.encode(**{k: _blank_absent(x, present) for k, x in inputs.items()}), present)
+        rows = present.nonzero().squeeze(1)
+        if len(rows) == len(present):
+            return self.mark_absent(*self.encode(**inputs), present)
+        # Blank rows fill up to one, as DDP waits for a gradient of every parameter, be it zero; in training up to two,
+        # as batch norm takes no single one.
+        missing = (2 if self.training else 1) - len(rows)
+        if missing > 0:
+            rows = torch.cat([rows, (~present).nonzero().squeeze(1)[:missing]])
+        inputs = {name: _blank_absent(x[rows], present[rows]) for name, x in inputs.items()}
+        tokens, mask = self.encode(**inputs)
+        tokens = tokens.new_zeros(len(present), *tokens.shape[1:]).index_copy(0, rows, tokens)
+        mask = mask.new_zeros(len(present), mask.shape[1]).index_copy(0, rows, mask)
+        return self.mark_absent(tokens, mask, present)
+
+    def encode(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes rows that all have this modality into tokens (B, L, H) and their mask (B, L)."""
+        raise NotImplementedError
+
+    def mark_absent(self, tokens: torch.Tensor, mask: torch.Tensor, present: torch.Tensor | None) -> TowerOutput:
+        """Replaces the tokens of rows without this modality, so that nothing in their padding can reach the result.
+
+        Args:
+            tokens: (B, L, H).
+            mask: (B, L) bool.
+            present: (B,) bool, or None when every row has the modality.
+        """
+        if present is None:
+            if not self.training:
+                return TowerOutput(tokens=tokens, mask=mask)
+            # The absent-modality token needs a gradient, be it zero, in every step: DDP waits for every parameter.
+            present = torch.ones(tokens.shape[0], dtype=torch.bool, device=tokens.device)
+        is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
+        replacement = self.absent_token * is_first[None, :, None]
+        tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
+        mask = torch.where(present[:, None], mask, is_first[None, :])
+        return TowerOutput(tokens=tokens, mask=mask, present=present)
+
+
+def _blank_absent(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Zeroes absent rows: what stands there would reach others by batch statistics, and by gradients if not finite."""
+    return x.masked_fill(~present.view(-1, *[1] * (x.ndim - 1)), 0)
+
+
+__all__ = ["Tower", "flatten_features", "required_inputs", "sincos_position_2d"]

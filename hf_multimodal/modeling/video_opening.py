@@ -1,0 +1,225 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Opens a clip of any kind safely: size and length checked before decoding, frames sampled uniformly, upright, RGB."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .image_opening import DEFAULT_MAX_PIXELS, ImageError, open_image
+
+av: Any  # a wheel that carries FFmpeg's libraries; only clips need it
+try:
+    import av
+except ImportError:
+    av = None
+
+DEFAULT_MAX_SECONDS = 600.0
+# FFmpeg's names of containers that hold their frames themselves: a playlist, for one, would make it read other files.
+SAFE_FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "ogg", "gif", "apng")
+
+
+class VideoError(ValueError):
+    """A clip that cannot be used; the text says why, and what to do about it."""
+
+
+def sample_frames(count: int, num_frames: int) -> list[int]:
+    """Chooses frames at equal distances, the first and the last among them.
+
+    Args:
+        count: Frames of the clip.
+        num_frames: How many are wanted. A clip of fewer gives all of them, and the last one again and again.
+
+    Returns:
+        Their indices, ascending.
+    """
+    if count <= num_frames:
+        return [min(index, count - 1) for index in range(num_frames)]
+    return np.linspace(0, count - 1, num_frames).round().astype(int).tolist()
+
+
+def open_video(
+    value: Any,  # noqa: ANN401 (told apart below)
+    *,
+    num_frames: int,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_seconds: float = DEFAULT_MAX_SECONDS,
+) -> np.ndarray:
+    """Opens one clip and returns some of its frames, see `sample_frames`.
+
+    Args:
+        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG, OGG, GIF or APNG), the path of a local file, the mapping
+            `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8 array (T, H, W, 3), or a list
+            of frames, each of which `open_image` opens.
+        num_frames: How many frames.
+        max_pixels: Largest height times width of a frame that is decoded.
+        max_seconds: Longest clip that is decoded.
+
+    Returns:
+        (num_frames, height, width, 3) uint8.
+
+    Raises:
+        VideoError: if the value is of another kind, is missing, damaged, empty, too large or too long.
+    """
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("bytes", "path") if value.get(key) is not None), None)
+    if isinstance(value, np.ndarray):
+        return _from_array(value, num_frames)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        if len(value) == 0:
+            raise VideoError("the clip holds no bytes (an empty file?). Write it again, or drop the row.")
+        return _decode(bytes(value), num_frames, max_pixels, max_seconds)
+    if isinstance(value, (str, Path)):
+        return _from_file(value, num_frames, max_pixels, max_seconds)
+    if isinstance(value, Sequence):
+        return _from_frames(value, num_frames, max_pixels)
+    raise VideoError(
+        f"a value of type {type(value).__name__} is not a clip. Give encoded bytes, the path of a local file, "
+        "{'bytes': ..., 'path': ...}, a uint8 array (frames, height, width, 3), or a list of images."
+    )
+
+
+def encode_video(value: Any, frames_per_second: int = 8) -> bytes:  # noqa: ANN401 (an array, or a list of images)
+    """Encodes all frames of an array (T, H, W, 3) or a list of images, given as in `open_video`, without loss.
+
+    Args:
+        value: The frames.
+        frames_per_second: Speed.
+
+    Returns:
+        An animated PNG.
+
+    Raises:
+        VideoError: as `open_video`.
+    """
+    from PIL import Image
+
+    if isinstance(value, np.ndarray):
+        frames = [Image.fromarray(frame) for frame in _from_array(value, max(1, len(value)))]
+    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
+        frames = [Image.fromarray(frame) for frame in _from_frames(value, len(value), DEFAULT_MAX_PIXELS)]
+    else:
+        raise VideoError(f"a value of type {type(value).__name__} has no frames to encode.")
+    buffer = io.BytesIO()
+    frames[0].save(
+        buffer, "PNG", save_all=True, append_images=frames[1:], duration=round(1000 / frames_per_second), blend=0
+    )
+    return buffer.getvalue()
+
+
+def _from_array(array: np.ndarray, num_frames: int) -> np.ndarray:
+    if array.ndim != 4 or array.shape[3] != 3 or array.dtype != np.uint8 or 0 in array.shape:
+        raise VideoError(
+            f"an array of dtype {array.dtype} and shape {array.shape} is not a clip. Give uint8 values from 0 to 255 "
+            "of shape (frames, height, width, 3), none of them zero."
+        )
+    return array[sample_frames(len(array), num_frames)]
+
+
+def _from_frames(frames: Sequence[Any], num_frames: int, max_pixels: int) -> np.ndarray:
+    if len(frames) == 0:
+        raise VideoError("the clip has no frames. Use None for an absent one, or drop the row.")
+    chosen = sample_frames(len(frames), num_frames)
+    try:
+        opened = {index: np.asarray(open_image(frames[index], max_pixels=max_pixels)) for index in set(chosen)}
+    except ImageError as error:
+        raise VideoError(f"a frame cannot be used: {error}") from error
+    if len({frame.shape for frame in opened.values()}) > 1:
+        raise VideoError("the clip's frames are of different sizes. Resize them to one.")
+    return np.stack([opened[index] for index in chosen])
+
+
+def _from_file(path: str | Path, num_frames: int, max_pixels: int, max_seconds: float) -> np.ndarray:
+    if "://" in str(path):
+        raise VideoError(f"{str(path)!r} is a URL, and URLs are not read. Download it, and give its bytes or its file.")
+    try:
+        encoded = Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise VideoError(
+            f"there is no file {str(path)!r}. Correct the path, or use None for an absent clip."
+        ) from error
+    except OSError as error:
+        raise VideoError(f"the file {str(path)!r} cannot be read ({error}).") from error
+    try:
+        return open_video(encoded, num_frames=num_frames, max_pixels=max_pixels, max_seconds=max_seconds)
+    except VideoError as error:
+        raise VideoError(f"the file {str(path)!r}: {error}") from error
+
+
+def _decode(encoded: bytes, num_frames: int, max_pixels: int, max_seconds: float) -> np.ndarray:
+    if av is None:
+        raise VideoError("clips are decoded by PyAV, which is not installed: pip install av.")
+    try:
+        count = _check_and_count(encoded, max_pixels, max_seconds)
+        chosen = sample_frames(count, num_frames)
+        frames: dict[int, np.ndarray] = {}
+        with _opened(encoded) as container:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index in chosen:
+                    if frame.width * frame.height > max_pixels:
+                        raise VideoError(_too_large(frame.width, frame.height, max_pixels))
+                    frames[index] = _upright(frame)
+                if index >= chosen[-1]:
+                    break
+    except (av.error.FFmpegError, OSError, EOFError, IndexError) as error:
+        raise VideoError(
+            f"this is not a clip that can be read, or it is damaged ({error}). Convert it to MP4, or drop the row."
+        ) from error
+    if chosen[-1] not in frames:
+        raise VideoError(
+            f"the clip is truncated or damaged: its {count} frames cannot all be decoded. Write the file again, or "
+            "drop the row."
+        )
+    if len({frame.shape for frame in frames.values()}) > 1:
+        raise VideoError("the clip changes its size on the way. Convert it to one size, or drop the row.")
+    return np.stack([frames[index] for index in chosen])
+
+
+def _opened(encoded: bytes) -> Any:  # noqa: ANN401 (PyAV's container)
+    return av.open(io.BytesIO(encoded), options={"format_whitelist": ",".join(SAFE_FORMATS)})
+
+
+def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float) -> int:
+    """Checks size and length, and counts the frames; decodes none."""
+    with _opened(encoded) as container:
+        if not container.streams.video:
+            raise VideoError("the file holds no moving pictures. Use None for an absent clip, or drop the row.")
+        stream = container.streams.video[0]
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > max_pixels:
+            raise VideoError(_too_large(width, height, max_pixels))
+        count, first, last = 0, None, 0.0
+        for packet in container.demux(stream):
+            if packet.size:
+                count += 1
+                if packet.pts is not None and packet.time_base is not None:
+                    seconds = float(packet.pts * packet.time_base)
+                    first = seconds if first is None else min(first, seconds)
+                    last = max(last, seconds)
+                    if last - first > max_seconds:
+                        raise VideoError(
+                            f"the clip lasts over {max_seconds:,.0f} s, which is the limit. Cut it, or raise "
+                            "max_seconds if you trust where it comes from."
+                        )
+    if count == 0:
+        raise VideoError("the clip has no frames. Use None for an absent one, or drop the row.")
+    return count
+
+
+def _too_large(width: int, height: int, max_pixels: int) -> str:
+    return (
+        f"the clip's frames are {width} x {height} = {width * height:,} pixels, over the limit of {max_pixels:,}. "
+        "Resize it, or raise max_pixels if you trust where it comes from."
+    )
+
+
+def _upright(frame: Any) -> np.ndarray:  # noqa: ANN401 (PyAV's frame)
+    """Turns a frame as its display matrix says (phones film sideways): (H, W, 3) uint8."""
+    quarters = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
+
+
+__all__ = ["VideoError", "encode_video", "open_video", "sample_frames"]
