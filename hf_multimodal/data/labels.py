@@ -173,7 +173,9 @@ def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
     tasks: Any = getattr(config, "tasks", None)
     if not tasks:
         return LabelSchema.from_config(config)
-    return TaskSchemas({name: LabelSchema(task["problem_type"], tuple(task["labels"])) for name, task in tasks.items()})
+    return TaskSchemas(
+        {name: LabelSchema(tasks[name]["problem_type"], tuple(tasks[name]["labels"])) for name in sorted(tasks)}
+    )
 
 
 def check_labels(

@@ -5,7 +5,8 @@
 import io
 import math
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,10 @@ COLOURS = ("red", "green", "blue", "yellow")
 # Corners of a picture as (column, row): an object stands in one of them.
 CELLS = ((0, 0), (1, 0), (0, 1), (1, 1))
 MIN_IMAGE_SIZE = 32
+# Ways in which an object moves in a scene's clip, as (columns, rows) to the right and down.
+MOTIONS = ((-1, 0), (1, 0), (0, -1), (0, 1))
+NUM_FRAMES = 6
+_REACH = 0.14  # how far an object moves in either direction from where the picture shows it, of the image size
 
 _RGB = {"red": (214, 44, 44), "green": (40, 160, 64), "blue": (52, 84, 214), "yellow": (236, 200, 40)}
 _SUPERSAMPLING = 4  # Drawn larger, then averaged down: PIL draws polygons without anti-aliasing.
@@ -37,9 +42,10 @@ class Thing(NamedTuple):
 
 @dataclass(frozen=True)
 class Scene:
-    """Objects of distinct shapes and distinct colours, and the cell of `CELLS` that each stands in."""
+    """Objects of distinct shapes and distinct colours, the cell of `CELLS` that each stands in, and how each moves."""
 
     cells: dict[Thing, tuple[int, int]]
+    motions: dict[Thing, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def things(self) -> tuple[Thing, ...]:
@@ -57,6 +63,15 @@ class Scene:
         return {thing.colour: thing for thing in self.things}
 
 
+class Placed(NamedTuple):
+    """Where an object is drawn, in pixels, and in which colour."""
+
+    x: float
+    y: float
+    radius: float
+    colour: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Picture:
     """A scene as drawn: its PNG and the box `[x0, y0, x1, y1]` of each object, in pixels."""
@@ -64,6 +79,8 @@ class Picture:
     scene: Scene
     png: bytes
     boxes: dict[Thing, list[int]]
+    places: dict[Thing, Placed]
+    paper: int
 
 
 def sample_things(rng: random.Random, count: int, exclude: tuple[Thing, ...] = ()) -> tuple[Thing, ...]:
@@ -77,22 +94,48 @@ def sample_things(rng: random.Random, count: int, exclude: tuple[Thing, ...] = (
 def draw(scene: Scene, rng: random.Random, image_size: int) -> Picture:
     """Draws a scene, each object within its own cell so that none overlap and left, right, above, below are plain."""
     cell_size = image_size / 2
-    canvas_size = image_size * _SUPERSAMPLING
     paper = rng.randint(226, 244)
-    canvas = Image.new("RGB", (canvas_size, canvas_size), (paper, paper, paper))
-    pen = ImageDraw.Draw(canvas)
-    boxes = {}
+    places, boxes = {}, {}
     for thing, cell in scene.cells.items():
         radius = rng.uniform(*_RADIUS) * image_size
         x, y = (side * cell_size + rng.uniform(radius + 0.5, cell_size - radius - 0.5) for side in cell)
         colour = tuple(channel + rng.randint(-12, 12) for channel in _RGB[thing.colour])
-        _draw_thing(pen, thing.shape, [value * _SUPERSAMPLING for value in (x, y, radius)], colour)
+        places[thing] = Placed(x, y, radius, colour)
         corners = (x - radius, y - radius, x + radius, y + radius)
         boxes[thing] = [math.floor(v) for v in corners[:2]] + [math.ceil(v) for v in corners[2:]]
-    return Picture(scene, _noisy_png(canvas.reduce(_SUPERSAMPLING), rng), boxes)
+    pixels = _noisy(_drawn(places, paper, image_size), rng)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
+    return Picture(scene, buffer.getvalue(), boxes, places, paper)
 
 
-def _draw_thing(pen: ImageDraw.ImageDraw, shape: str, place: list[float], colour: tuple[int, ...]) -> None:
+def draw_clip(picture: Picture, rng: random.Random, image_size: int, num_frames: int = NUM_FRAMES) -> np.ndarray:
+    """Draws a picture's objects moving through where it shows them: (num_frames, image_size, image_size, 3) uint8.
+
+    In a clip they may pass over one another, and beyond the edge.
+    """
+    frames = []
+    for time in np.linspace(-1, 1, num_frames):
+        reach = float(time) * _REACH * image_size
+        moved = {
+            thing: place._replace(x=place.x + reach * right, y=place.y + reach * down)
+            for thing, place in picture.places.items()
+            for right, down in (picture.scene.motions[thing],)
+        }
+        frames.append(_noisy(_drawn(moved, picture.paper, image_size), rng))
+    return np.stack(frames)
+
+
+def _drawn(places: dict[Thing, Placed], paper: int, image_size: int) -> Image.Image:
+    canvas_size = image_size * _SUPERSAMPLING
+    canvas = Image.new("RGB", (canvas_size, canvas_size), (paper, paper, paper))
+    pen = ImageDraw.Draw(canvas)
+    for thing, place in places.items():
+        _draw_thing(pen, thing.shape, [value * _SUPERSAMPLING for value in place[:3]], place.colour)
+    return canvas.reduce(_SUPERSAMPLING)
+
+
+def _draw_thing(pen: ImageDraw.ImageDraw, shape: str, place: Sequence[float], colour: tuple[int, ...]) -> None:
     """Draws one filled shape inside the circle `place` = (x, y, radius)."""
     x, y, radius = place
     if shape == "circle":
@@ -111,11 +154,8 @@ def _draw_thing(pen: ImageDraw.ImageDraw, shape: str, place: list[float], colour
     pen.polygon(corners, fill=colour)
 
 
-def _noisy_png(image: Image.Image, rng: random.Random) -> bytes:
-    """Adds faint grey noise, so that no two pictures share their background, and encodes the image."""
+def _noisy(image: Image.Image, rng: random.Random) -> np.ndarray:
+    """Adds faint grey noise, so that no two pictures share their background."""
     # RandomState, because numpy keeps its streams unchanged for good, and those of Generator not.
     noise = np.random.RandomState(rng.getrandbits(32)).randint(-3, 4, size=(image.height, image.width, 1))
-    pixels = np.clip(np.asarray(image, dtype=np.int16) + noise, 0, 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
+    return np.clip(np.asarray(image, dtype=np.int16) + noise, 0, 255).astype(np.uint8)

@@ -15,6 +15,7 @@ ANSWERS = COLOURS + SHAPES + NUMBERS
 # Per axis, the words for the side of the lower and of the higher coordinate.
 _DIRECTIONS = (("left of", "right of"), ("above", "below"))
 _PLACES = (("on the left", "on the right"), ("at the top", "at the bottom"))
+_MOTION_WORDS = {(-1, 0): "left", (1, 0): "right", (0, -1): "up", (0, 1): "down"}
 _COUNT_WORDS = {2: "two", 3: "three"}
 
 
@@ -91,6 +92,14 @@ def _relation_statements(true: Scene, false: Scene) -> list[Statement]:
     return found
 
 
+def _motion_statements(true: Scene, false: Scene) -> list[Statement]:
+    return [
+        Statement(f"the {thing} moves {_MOTION_WORDS[true.motions[thing]]}", True, thing, thing)
+        for thing in true.things
+        if thing in false.things and true.motions[thing] != false.motions[thing]
+    ]
+
+
 STATEMENTS: dict[str, Callable[[Scene, Scene], list[Statement]]] = {
     "presence": _presence_statements,
     "colour": _colour_statements,
@@ -98,6 +107,7 @@ STATEMENTS: dict[str, Callable[[Scene, Scene], list[Statement]]] = {
     "existence": _existence_statements,
     "place": _place_statements,
     "relation": _relation_statements,
+    "motion": _motion_statements,
 }
 
 

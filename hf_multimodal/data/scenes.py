@@ -20,9 +20,21 @@ from typing import Any, NamedTuple, TypeVar
 
 import datasets
 
-from hf_multimodal.data.scene_pictures import CELLS, MIN_IMAGE_SIZE, Picture, Scene, Thing, draw, sample_things
+from hf_multimodal.data.scene_pictures import (
+    CELLS,
+    MIN_IMAGE_SIZE,
+    MOTIONS,
+    Picture,
+    Scene,
+    Thing,
+    draw,
+    draw_clip,
+    sample_things,
+)
 from hf_multimodal.data.scene_sentences import ANSWERS, QUESTIONS, STATEMENTS, Question, Statement, captions
+from hf_multimodal.data.scene_sounds import speak
 from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.video_opening import encode_video
 
 SPLITS = ("train", "validation", "test")
 LABELS = ("false", "true")
@@ -31,7 +43,8 @@ _ROWS_PER_BLOCK = 4
 # "relation" is left out: telling subject from object as well takes far more training than the others.
 DEFAULT_TEMPLATES = ("presence", "colour", "shape", "existence", "place")
 # Objects that the two scenes of a block have in common, placed anew; the others of a scene are its own.
-_NUM_SHARED = {"place": 1, "relation": 2}
+_NUM_SHARED = {"place": 1, "relation": 2, "motion": 1}
+MEDIA = ("clip", "sound")
 # Share of the colour, shape and existence blocks that need binding. The others can be settled by which attributes
 # occur, as presence always can, which gives a model trained from scratch something to start from.
 _BINDING_SHARE = 0.6
@@ -52,13 +65,15 @@ def make_scenes(
     split: str = "train",
     image_size: int = 64,
     templates: Sequence[str] = DEFAULT_TEMPLATES,
+    media: Sequence[str] = (),
 ) -> datasets.Dataset:
     """Draws one split of the scenes dataset in memory, always the same for the same arguments.
 
     Each row holds `image` (PNG), `statement` with `label` (`false`, `true`), `question` with `answer`, `captions`,
     `template` (which kind of statement it is), `needs_binding` (whether it takes more than knowing which attributes
     occur), `objects` (shape, colour and box `[x0, y0, x1, y1]` in pixels), `decisive_box` (of the object that settles
-    the statement, of any object where all do together) and `id`.
+    the statement, of any object where all do together) and `id`; where asked for, `clip` (the objects moving, an
+    animated PNG of six frames) and `sound` (tones that name the objects, WAV).
 
     Args:
         num_rows: Rows of the split, a multiple of four (see the module's text).
@@ -67,7 +82,9 @@ def make_scenes(
         image_size: Height and width of the pictures in pixels.
         templates: The kinds of statement: `presence` ("there is a red object", "there is a star"), `colour` ("the star
             is red"), `shape` ("the red object is a star"), `existence` ("there is a red star"), `place` ("the red star
-            is on the left") and the harder `relation` ("the red star is left of the blue square").
+            is on the left") and the harder `relation` ("the red star is left of the blue square") and `motion` ("the
+            red star moves up"), which only the clip tells.
+        media: What else to make beside the picture: `clip`, `sound`.
 
     Raises:
         ValueError: if the split or a template is unknown, `num_rows` is no positive multiple of four, or the pictures
@@ -84,20 +101,26 @@ def make_scenes(
         raise ValueError(f"image_size={image_size} is too small to tell shapes apart; give {MIN_IMAGE_SIZE} or more.")
     for template in templates:
         check_known("template", template, tuple(STATEMENTS))
+    for name in media:
+        check_known("medium of the scenes", name, MEDIA)
+    if "motion" in templates and "clip" not in media:
+        raise ValueError("Only a clip shows a motion: ask for media=['clip'], or leave out the template motion.")
     if not templates:
         raise ValueError(f"templates is empty: name at least one of {', '.join(STATEMENTS)}.")
     rng = random.Random(f"scenes-{seed}-{split}")
+    media_rng = random.Random(f"media-{seed}-{split}")  # its own, so that pictures are the same with and without them
     rows: list[dict[str, Any]] = []
     for _ in range(num_rows // _ROWS_PER_BLOCK):
-        rows += _block_rows(_sample_block(rng, templates), rng, image_size)
+        rows += _block_rows(_sample_block(rng, media_rng, templates), rng, media_rng, image_size, media)
     rng.shuffle(rows)
     for index, row in enumerate(rows):
         row["id"] = f"{split}-{index:06d}"
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    return datasets.Dataset.from_dict(columns, features=_features(), split=datasets.NamedSplit(split))
+    return datasets.Dataset.from_dict(columns, features=_features(media), split=datasets.NamedSplit(split))
 
 
-def _features() -> datasets.Features:
+def _features(media: Sequence[str]) -> datasets.Features:
+    encoded = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
     box = [datasets.Value("int32")]
     thing = {"shape": datasets.Value("string"), "colour": datasets.Value("string"), "box": box}
     return datasets.Features(
@@ -113,16 +136,17 @@ def _features() -> datasets.Features:
             "objects": [thing],
             "decisive_box": box,
             "id": datasets.Value("string"),
+            **dict.fromkeys(media, encoded),  # `datasets` could open neither without torchcodec
         }
     )
 
 
-def _sample_block(rng: random.Random, templates: Sequence[str]) -> _Block:
+def _sample_block(rng: random.Random, media_rng: random.Random, templates: Sequence[str]) -> _Block:
     """Draws pairs of scenes until statements and questions exist that tell them apart in both directions."""
     template = rng.choice(templates)
     needs_binding = template in _NUM_SHARED or (template != "presence" and rng.random() < _BINDING_SHARE)
     while True:
-        scenes = _sample_scenes(rng, _NUM_SHARED.get(template, 0))
+        scenes = _sample_scenes(rng, media_rng, _NUM_SHARED.get(template, 0))
         first, second = scenes
         statements = [
             [statement for statement in STATEMENTS[template](*order) if statement.needs_binding == needs_binding]
@@ -138,22 +162,26 @@ def _choose_pair(rng: random.Random, candidates: Sequence[Sequence[_Candidate]])
     return rng.choice(candidates[0]), rng.choice(candidates[1])
 
 
-def _sample_scenes(rng: random.Random, num_shared: int) -> tuple[Scene, Scene]:
+def _sample_scenes(rng: random.Random, media_rng: random.Random, num_shared: int) -> tuple[Scene, Scene]:
     """Draws two scenes that have some objects in common, perhaps in other places."""
     shared = sample_things(rng, num_shared)
     size = rng.choice((2, 3)) if num_shared else 3
     first, second = (shared + sample_things(rng, size - num_shared, exclude=shared) for _ in range(2))
-    return _place(first, rng), _place(second, rng)
+    return _place(first, rng, media_rng), _place(second, rng, media_rng)
 
 
-def _place(things: tuple[Thing, ...], rng: random.Random) -> Scene:
-    return Scene(dict(zip(things, rng.sample(CELLS, len(things)), strict=True)))
+def _place(things: tuple[Thing, ...], rng: random.Random, media_rng: random.Random) -> Scene:
+    motions = {thing: media_rng.choice(MOTIONS) for thing in things}
+    return Scene(dict(zip(things, rng.sample(CELLS, len(things)), strict=True)), motions)
 
 
-def _block_rows(block: _Block, rng: random.Random, image_size: int) -> list[dict[str, Any]]:
+def _block_rows(
+    block: _Block, rng: random.Random, media_rng: random.Random, image_size: int, media: Sequence[str]
+) -> list[dict[str, Any]]:
     rows = []
     for here, scene in enumerate(block.scenes):
         picture = draw(scene, rng, image_size)
+        made = _media_columns(picture, media_rng, image_size, media)
         sentences = captions(scene, rng)
         # Which question goes with which statement is left to chance, so that neither hints at the other's answer.
         for index, asked in enumerate(rng.sample((0, 1), 2)):
@@ -162,6 +190,7 @@ def _block_rows(block: _Block, rng: random.Random, image_size: int) -> list[dict
             rows.append(
                 {
                     **_picture_columns(picture),
+                    **made,
                     "statement": statement.text,
                     "label": int(holds),
                     "question": question.text,
@@ -173,6 +202,17 @@ def _block_rows(block: _Block, rng: random.Random, image_size: int) -> list[dict
                 }
             )
     return rows
+
+
+def _media_columns(
+    picture: Picture, rng: random.Random, image_size: int, media: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    made = {}
+    if "clip" in media:
+        made["clip"] = {"bytes": encode_video(draw_clip(picture, rng, image_size)), "path": None}
+    if "sound" in media:
+        made["sound"] = {"bytes": speak(picture.scene, rng), "path": None}
+    return made
 
 
 def _picture_columns(picture: Picture) -> dict[str, Any]:

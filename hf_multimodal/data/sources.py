@@ -23,7 +23,7 @@ Source: TypeAlias = (
 )
 
 SCENES = "scenes"
-SCENES_OPTIONS = ("num_rows", "seed", "image_size", "templates")
+SCENES_OPTIONS = ("num_rows", "seed", "image_size", "templates", "media")
 # pandas would also take words such as None, NA and null for missing ones.
 _EMPTY_IS_MISSING = {"keep_default_na": False, "na_values": [""]}
 # File suffix -> the builder of `datasets` that reads it, with its options.

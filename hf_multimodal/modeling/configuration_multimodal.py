@@ -242,6 +242,11 @@ class MultimodalConfig(PreTrainedConfig):
         """The modalities that have a tower, in the order of `MODALITIES`."""
         return tuple(m for m, field in TOWER_CONFIG_FIELDS.items() if getattr(self, field, None) is not None)
 
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks in the order of their heads: alphabetical, as a saved configuration keeps no other."""
+        return tuple(sorted(self.tasks or ()))
+
     def tower_config(self, modality: str) -> PreTrainedConfig:
         """Returns one tower's sub-configuration.
 

@@ -11,7 +11,7 @@ class PatchSeriesConfig(PreTrainedConfig):
     """Configuration of `PatchSeriesModel`. The names are PatchTST's.
 
     Args:
-        num_input_channels: Channels of a series; columns of a table.
+        num_input_channels: Channels of a series; numeric columns of a table, of which there may be none.
         context_length: Steps of a series; 1 for the rows of a table.
         patch_length: Steps that become one token. `context_length` is a multiple of it.
         d_model: Width of the output.
@@ -31,9 +31,10 @@ class PatchSeriesConfig(PreTrainedConfig):
 
     def validate_patches(self) -> None:
         """Checks that there is something to read, and that patches leave no step out."""
-        for name in ("num_input_channels", "context_length", "patch_length", "d_model"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1.")
+        least = {"num_input_channels": 0, "context_length": 1, "patch_length": 1, "d_model": 1}
+        for name, minimum in least.items():
+            if getattr(self, name) < minimum:
+                raise ValueError(f"{name}={getattr(self, name)}: it must be at least {minimum}.")
         if self.context_length % self.patch_length:
             raise ValueError(
                 f"context_length={self.context_length} is not a multiple of patch_length={self.patch_length}: steps "

@@ -209,7 +209,7 @@ def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig
 
 def _sizes_of_series(modality: str, spec: TowerSpec) -> dict[str, int]:
     """What a series encoder's configuration can take from its processor's."""
-    if modality != "series" or not spec.preprocessing.get("channels"):
+    if modality != "series" or "channels" not in spec.preprocessing:
         return {}
     return {
         "num_input_channels": len(spec.preprocessing["channels"]),
@@ -223,7 +223,8 @@ def model_fields(specs: Mapping[str, TowerSpec]) -> dict[str, Any]:
     if "video" in specs and "num_frames" in specs["video"].preprocessing:
         made["num_frames"] = specs["video"].preprocessing["num_frames"]
     if "series" in specs and specs["series"].preprocessing.get("categories"):
-        made["category_sizes"] = [len(known) for known in specs["series"].preprocessing["categories"].values()]
+        # in the order in which the processor numbers them
+        made["category_sizes"] = [len(known) for _, known in sorted(specs["series"].preprocessing["categories"].items())]
     return made
 
 

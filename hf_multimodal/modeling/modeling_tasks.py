@@ -33,11 +33,11 @@ class MultimodalForMultiTask(MultimodalWithHead):
         super().__init__(config)
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
-        """Builds a linear head per task, in the order of `config.tasks`."""
+        """Builds a linear head per task, in the order of `config.task_names`."""
         tasks: Any = config.tasks
         if config.task_weighting == "uncertainty":
             self.log_variances = nn.Parameter(torch.zeros(len(tasks)))
-        sizes = [len(task["labels"]) for task in tasks.values()]
+        sizes = [len(tasks[name]["labels"]) for name in config.task_names]
         builders = [partial(ClassificationHead, config.hidden_size, size, dropout) for size in sizes]
         return nn.ModuleList(self.per_modality(config, build) for build in builders)
 
@@ -58,19 +58,19 @@ class MultimodalForMultiTask(MultimodalWithHead):
             TypeError: if the labels are no mapping.
             ValueError: if they name a task that nobody declared.
         """
-        tasks, heads = self.config.tasks, cast(nn.ModuleList, self.head)
-        logits = {name: self.score(head, outputs) for name, head in zip(tasks, heads, strict=True)}
+        tasks, names, heads = self.config.tasks, self.config.task_names, cast(nn.ModuleList, self.head)
+        logits = {name: self.score(head, outputs) for name, head in zip(names, heads, strict=True)}
         if labels is None:
             return {"loss": None, "logits": logits, "task_losses": None}
         if not isinstance(labels, Mapping):
             raise TypeError(
-                f"labels is a {type(labels).__name__}: give a mapping of task to labels. Tasks: {', '.join(tasks)}."
+                f"labels is a {type(labels).__name__}: give a mapping of task to labels. Tasks: {', '.join(names)}."
             )
         for name in labels:
-            check_known("task", name, tuple(tasks))
-        losses = {name: self._task_loss(name, logits[name], labels[name]) for name in tasks if name in labels}
+            check_known("task", name, names)
+        losses = {name: self._task_loss(name, logits[name], labels[name]) for name in names if name in labels}
         total = 0.0 * sum(x.float().sum() for x in logits.values())  # of the heads that got no labels
-        for index, name in enumerate(tasks):
+        for index, name in enumerate(names):
             if name not in losses:
                 continue
             loss = losses[name]

@@ -125,7 +125,7 @@ class MultimodalClassificationPipeline(Pipeline):
         if config.tasks:
             return {
                 name: _label_scores(model_outputs[name][0], task["labels"], task["problem_type"], top_k)
-                for name, task in config.tasks.items()
+                for name, task in sorted(config.tasks.items())
             }
         logits = model_outputs["logits"][0]
         names = [config.id2label[i] for i in range(len(logits))]

@@ -123,7 +123,7 @@ def build_series_processor(spec: TowerSpec) -> MultimodalSeriesProcessor:
     Raises:
         ValueError: if the description holds no statistics of the series.
     """
-    if not spec.preprocessing.get("channels"):
+    if "channels" not in spec.preprocessing:
         raise ValueError(
             "The series tower's preprocessing names no channels: take it from the training rows by fit_series, as runs "
             "do by themselves."

@@ -30,12 +30,13 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
     """Normalises channels, marks what is unknown, and numbers categories.
 
     Args:
-        channels: Names of the numeric channels, or columns of a table.
+        channels: Names of the numeric channels, or columns of a table; none where all columns are categorical.
         mean: Mean of each channel, subtracted; None takes 0.
         std: Standard deviation of each channel, divided by; None takes 1.
         length: Steps of every series: shorter ones are filled up with unknown steps at their end, longer ones are cut
             there. 1 for the rows of a table.
-        categories: Categorical column -> the values that are known. Others share a bucket with missing ones.
+        categories: Categorical column -> the values that are known. Others share a bucket with missing ones. The
+            columns' order is that of their names.
 
     Raises:
         ValueError: if there is no channel, or the statistics are not one per channel.
@@ -57,9 +58,10 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
         self.mean = [0.0] * len(self.channels) if mean is None else [float(x) for x in mean]
         self.std = [1.0] * len(self.channels) if std is None else [float(x) for x in std]
         self.length = length
-        self.categories = {name: [str(value) for value in known] for name, known in (categories or {}).items()}
-        if not self.channels:
-            raise ValueError("A series needs at least one channel of numbers: name one beside the categories.")
+        # alphabetical, as a saved configuration keeps no other order
+        self.categories = {name: [str(value) for value in known] for name, known in sorted((categories or {}).items())}
+        if not self.channels and not self.categories:
+            raise ValueError("A series needs at least one channel of numbers, or column of categories.")
         if length < 1:
             raise ValueError(f"length={length}: a series has at least one step.")
         if len(self.mean) != len(self.channels) or len(self.std) != len(self.channels):
@@ -141,7 +143,7 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
             raise SeriesError(f"the channels are of different lengths: {given}. Bring them to one.")
         steps = next(iter(given.values()), 1)
         parts = [part if len(part) == steps else np.full(steps, np.nan) for part in parts]
-        return np.stack(parts, axis=1)
+        return np.stack(parts, axis=1) if parts else np.empty((1, 0))
 
     def _from_array(self, value: Any) -> np.ndarray:  # noqa: ANN401 (array or nested lists)
         values, count = _numbers(value, "series"), len(self.channels)

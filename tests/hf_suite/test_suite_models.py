@@ -192,7 +192,9 @@ class TextSeriesModelTest(_ModelTest, unittest.TestCase):
         super().test_attention_outputs()
 
     def test_hidden_states_output(self):
-        self.model_tester.encoder_seq_length = 7 + 2 * 2 + 2  # the text's tokens, two patches per channel, two categories
+        self.model_tester.encoder_seq_length = (
+            7 + 2 * 2 + 2
+        )  # the text's tokens, two patches per channel, two categories
         super().test_hidden_states_output()
 
 
