@@ -49,7 +49,9 @@ def test_absent(bench):
     assert answer.exit_code == 0, answer.output
     result = json.loads(answer.stdout)
     shares = ("100%", "75%", "50%", "25%")
-    assert set(result["ratios"]) == {f"{modality} {share}" for modality in ("image", "audio") for share in shares}
+    assert set(result["ratios"]) == {
+        f"{modality} {share}" for modality in ("image", "audio", "video") for share in shares
+    }
     assert result["ratios"]["image 100%"]["median"] == 1.0
     assert "audio 25% of the rows present" in bench.report_absent(result)
 

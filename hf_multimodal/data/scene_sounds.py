@@ -16,7 +16,6 @@ COLOUR_TONES = dict(zip(COLOURS, (300.0, 440.0, 640.0, 930.0), strict=True))
 SHAPE_TONES = dict(zip(SHAPES, (1300.0, 1700.0, 2250.0, 2950.0), strict=True))
 TONE_SECONDS = 0.08
 PAUSE_SECONDS = 0.06
-SECONDS = 3 * (2 * TONE_SECONDS + PAUSE_SECONDS)  # of the longest
 
 
 def speak(scene: Scene, rng: random.Random) -> bytes:
@@ -36,4 +35,4 @@ def speak(scene: Scene, rng: random.Random) -> bytes:
     return buffer.getvalue()
 
 
-__all__ = ["SAMPLING_RATE", "SECONDS", "speak"]
+__all__ = ["COLOUR_TONES", "PAUSE_SECONDS", "SAMPLING_RATE", "SHAPE_TONES", "TONE_SECONDS", "speak"]

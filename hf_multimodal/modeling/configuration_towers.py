@@ -224,7 +224,9 @@ def model_fields(specs: Mapping[str, TowerSpec]) -> dict[str, Any]:
         made["num_frames"] = specs["video"].preprocessing["num_frames"]
     if "series" in specs and specs["series"].preprocessing.get("categories"):
         # in the order in which the processor numbers them
-        made["category_sizes"] = [len(known) for _, known in sorted(specs["series"].preprocessing["categories"].items())]
+        made["category_sizes"] = [
+            len(known) for _, known in sorted(specs["series"].preprocessing["categories"].items())
+        ]
     return made
 
 

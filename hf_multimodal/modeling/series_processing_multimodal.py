@@ -7,7 +7,8 @@ Shapes: B rows, T steps, C channels, K categorical columns.
 
 import numbers
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
@@ -19,7 +20,8 @@ class SeriesError(ValueError):
     """A series that cannot be used; the text says why, and what to do about it."""
 
 
-class OpenedSeries(NamedTuple):
+@dataclass(frozen=True)
+class OpenedSeries:
     """One row: normalised values (T, C) with NaN where unknown, and the index of each category (K)."""
 
     values: np.ndarray

@@ -3,7 +3,7 @@
 """What a run is made of: its rows, its towers with what they take from the rows, model, processor and labels."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import datasets
@@ -134,7 +134,10 @@ def _label_schema(config: RunConfig, train: datasets.Dataset) -> LabelSchema | T
     schemas = {}
     for task in config.data.columns["label"]:
         asked = types.get(task) if isinstance(types, Mapping) else types
-        schemas[task] = LabelSchema.from_dataset(train, column=f"label.{task}", problem_type=asked)
+        column = f"label.{task}"
+        schema = LabelSchema.from_dataset(train, column=column, problem_type=asked)
+        names = tuple(name.replace(column, task) for name in schema.names)  # targets are named after their column
+        schemas[task] = replace(schema, names=names) if schema.problem_type == "regression" else schema
         if schemas[task].problem_type == "scored_answers":
             raise ValueError(f"Task {task!r} holds scored answers, which are for task: question_answering alone.")
     return TaskSchemas(schemas)

@@ -16,7 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hf_multimodal.data.scene_pictures import COLOURS, SHAPES
+from hf_multimodal.data.scene_sounds import COLOUR_TONES, PAUSE_SECONDS, SAMPLING_RATE, SHAPE_TONES, TONE_SECONDS
 from hf_multimodal.data.scenes import make_scenes
+from hf_multimodal.modeling.audio_opening import open_audio
+from hf_multimodal.modeling.video_opening import open_video
 
 NUM_TEST_ROWS = 1200
 # Three standard deviations of the accuracy of a coin on the test rows.
@@ -253,6 +256,86 @@ def test_label_and_answer_do_not_hint_at_each_other(test_rows):
 def test_relation_statements_reverse_subject_and_object(relation_rows):
     assert set(relation_rows["template"]) == {"relation"}
     assert all(re.search(" (left of|right of|above|below) the ", text) for text in relation_rows["statement"])
+
+
+@pytest.fixture(scope="module")
+def moving_rows():
+    return undecoded(num_rows=200, split="test", templates=["motion"], media=["clip", "sound"], image_size=32)
+
+
+def test_pictures_are_the_same_with_and_without_clips():
+    plain, moving = undecoded(num_rows=20), undecoded(num_rows=20, media=["clip", "sound"])
+    assert plain[:] == moving.remove_columns(["clip", "sound"])[:]
+    assert moving[:] == undecoded(num_rows=20, media=["clip", "sound"])[:]
+
+
+def test_motion_statements_are_true_to_the_clip(moving_rows):
+    directions = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+    right = 0
+    for row in moving_rows:
+        match = re.fullmatch(r"the (\w+) (\w+) moves (\w+)", row["statement"])
+        frames = open_video(row["clip"], num_frames=6).astype(int)
+        assert frames.shape == (6, 32, 32, 3)
+        centres = [centre_of(frame, match[1]) for frame in (frames[0], frames[-1])]
+        way = np.subtract(centres[1], centres[0]) @ directions[match[3]]
+        right += (way > 2) == bool(row["label"])
+    assert right / len(moving_rows) > 0.95  # an object may hide behind another, or beyond the edge
+
+
+def centre_of(frame, colour):
+    """The middle (x, y) of the pixels of a colour; no two objects of a scene share one."""
+    nearest = np.abs(frame[:, :, None] - np.array(list(SHADES.values()))).sum(-1).argmin(-1)
+    y, x = np.nonzero(nearest == list(SHADES).index(colour))
+    return x.mean(), y.mean()
+
+
+SHADES = {"paper": (235, 235, 235), "red": (214, 44, 44), "green": (40, 160, 64)}
+SHADES.update(blue=(52, 84, 214), yellow=(236, 200, 40))
+
+
+def test_sounds_name_the_objects(moving_rows):
+    for row in list(moving_rows)[:20]:
+        samples = open_audio(row["sound"], sampling_rate=SAMPLING_RATE)
+        step = round(TONE_SECONDS * SAMPLING_RATE)
+        period = 2 * step + round(PAUSE_SECONDS * SAMPLING_RATE)
+        heard = set()
+        for start in range(0, len(samples), period):
+            pitches = [pitch_of(samples[start + offset : start + offset + step]) for offset in (0, step)]
+            heard.add(tuple(nearest(p, t) for p, t in zip(pitches, (COLOUR_TONES, SHAPE_TONES), strict=True)))
+        assert heard == {(thing["colour"], thing["shape"]) for thing in row["objects"]}
+
+
+def pitch_of(samples):
+    spectrum = np.abs(np.fft.rfft(samples))
+    return np.fft.rfftfreq(len(samples), 1 / SAMPLING_RATE)[spectrum.argmax()]
+
+
+def nearest(pitch, tones):
+    return min(tones, key=lambda name: abs(tones[name] - pitch))
+
+
+def test_neither_picture_nor_statement_tells_a_motion(moving_rows):
+    by_picture, by_statement = defaultdict(list), defaultdict(list)
+    for row in moving_rows:
+        by_picture[row["image"]["bytes"]].append(row["label"])
+        by_statement[row["clip"]["bytes"]].append(row["label"])
+    assert all(sorted(labels) == [0, 1] for labels in (*by_picture.values(), *by_statement.values()))
+    assert all(moving_rows["needs_binding"])
+
+
+def test_motion_needs_a_clip():
+    with pytest.raises(ValueError, match=r"Only a clip shows a motion: ask for media=\['clip'\]"):
+        make_scenes(num_rows=4, templates=["motion"])
+    with pytest.raises(ValueError, match=r"Unknown medium of the scenes 'clips'. Did you mean 'clip'"):
+        make_scenes(num_rows=4, media=["clips"])
+
+
+def test_needs_binding_says_where_attributes_do_not_settle_it(test_rows):
+    assert any(test_rows["needs_binding"])
+    plain = [row for row in test_rows if not row["needs_binding"]]
+    assert all(attributes_occur(row) == bool(row["label"]) for row in plain)
+    bound = [row for row in test_rows if row["needs_binding"]]
+    assert all(attributes_occur(row) for row in bound)
 
 
 def test_unknown_template():

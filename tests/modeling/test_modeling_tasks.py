@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS
 from hf_multimodal.modeling.modeling_losses import uncertainty_weighted
@@ -129,7 +129,9 @@ def test_saved_and_loaded(weighting, tmp_path):
 
 
 def test_labels_of_a_task_that_nobody_declared():
-    with pytest.raises(ValueError, match="Unknown task 'kidn'. Did you mean 'kind'\\? Known: kind, marks, place.at, type"):
+    with pytest.raises(
+        ValueError, match="Unknown task 'kidn'. Did you mean 'kind'\\? Known: kind, marks, place.at, type"
+    ):
         model()(**tiny_batch(labels={"kidn": LABELS["kind"]}))
     with pytest.raises(TypeError, match="labels is a Tensor: give a mapping of task to labels. Tasks: kind, marks"):
         model()(**tiny_batch(labels=LABELS["kind"]))

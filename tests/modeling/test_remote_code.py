@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering
+from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.remote_code import AUTO_MAP, PIPELINE, copy_modeling_code
-from tests.tiny import TEXTS, tiny_model, tiny_pictures, tiny_processor
+from tests.tiny import TEXTS, tiny_clips, tiny_model, tiny_pictures, tiny_processor
 
 # task -> auto class, class
 TASKS = {
@@ -101,6 +103,60 @@ def test_loads_without_the_package_and_saves_again(tmp_path):
     for task in TASKS:
         files = [{file.name for file in (tmp_path / folder / task).iterdir()} for folder in ("first", "second")]
         assert files[0] == files[1]
+
+
+# The same for a model of several tasks, for which transformers has no auto class.
+READER_OF_TASKS = """
+import json, sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "hf_multimodal":
+            raise ModuleNotFoundError(f"{name} is absent here")
+
+sys.meta_path.insert(0, Blocker())
+source, target = sys.argv[1:]
+
+import numpy as np
+import torch
+from transformers import AutoProcessor
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+model_class = get_class_from_dynamic_module("modeling_tasks.MultimodalForMultiTask", source)
+model = model_class.from_pretrained(source).eval()
+processor = AutoProcessor.from_pretrained(source, trust_remote_code=True)
+batch = processor(
+    text=["a red square"], videos=[np.load("clip.npy")], series=[{"x": [1.0, 2.0], "kind": "b"}], return_tensors="pt"
+)
+with torch.no_grad():
+    logits = model(**batch).logits
+model.save_pretrained(target)
+processor.save_pretrained(target)
+ours = [name for name in sys.modules if name.split(".")[0] == "hf_multimodal"]
+print(json.dumps({"logits": {k: x.tolist() for k, x in logits.items()}, "ours": ours}))
+"""
+
+
+@pytest.mark.slow
+def test_tasks_over_clips_and_series_load_without_the_package(tmp_path):
+    kinds = {"kind": "single_label_classification", "size": "regression"}
+    tasks = {name: {"problem_type": kind, "labels": ["a", "b"]} for name, kind in kinds.items()}
+    model = tiny_model(MultimodalForMultiTask, image=None, video="timm resnet", series="patchtst", tasks=tasks)
+    processor = tiny_processor(image=False, video=True, series=True)
+    model.save_pretrained(tmp_path / "first")
+    processor.save_pretrained(tmp_path / "first")
+    clip = tiny_clips()[0]
+    np.save(tmp_path / "clip.npy", clip)
+    series = [{"x": [1.0, 2.0], "kind": "b"}]
+    expected = model(**processor(text=TEXTS[:1], videos=[clip], series=series, return_tensors="pt")).logits
+    for source, target in (("first", "second"), ("second", "third")):
+        command = [sys.executable, "-I", "-c", READER_OF_TASKS, source, target]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        answer = json.loads(result.stdout.splitlines()[-1])
+        assert answer["ours"] == []
+        for name, logits in expected.items():
+            torch.testing.assert_close(torch.tensor(answer["logits"][name]), logits, atol=1e-5, rtol=0)
 
 
 def test_copied_code_is_flat_and_complete(tmp_path):

@@ -72,7 +72,9 @@ def test_absent_clips_and_series_have_no_influence(fusion):
 def test_rows_without_a_clip_are_not_encoded():
     model, processor = parts("timm resnet", None)
     tower, seen = model.model.towers["video"], []
-    tower.backbone.register_forward_pre_hook(lambda _, args, kwargs: seen.append(len(kwargs["pixel_values"])), with_kwargs=True)
+    tower.backbone.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(len(kwargs["pixel_values"])), with_kwargs=True
+    )
     model(**processor(text=TEXTS, videos=[None, None, tiny_clips()[0]], return_tensors="pt"))
     assert seen == [NUM_FRAMES]
 
@@ -172,7 +174,12 @@ def test_an_encoder_that_needs_more_than_series():
 
 def test_built_from_a_description():
     towers = {
-        "video": {**IMAGE_TOWERS["timm resnet"], "image_size": SIDE, "preprocessing": {"num_frames": 2}, "frozen": True},
+        "video": {
+            **IMAGE_TOWERS["timm resnet"],
+            "image_size": SIDE,
+            "preprocessing": {"num_frames": 2},
+            "frozen": True,
+        },
         "series": {"config": {"model_type": "patch_series"}, "preprocessing": SERIES_PREPROCESSING},
     }
     model = MultimodalForClassification.from_towers_pretrained(**towers)
