@@ -174,11 +174,12 @@ def _labels(config: PreTrainedConfig) -> str:
     schema = labels_from_config(config)
     if isinstance(schema, LabelSchema):
         return _describe(schema)
-    return "".join(f"\n  - {task}: {_describe(own)}" for task, own in schema.schemas.items())
+    tasks = "".join(f"\n  - {task}{_describe(own)}" for task, own in schema.schemas.items())
+    return f", {len(schema.schemas)} tasks{tasks}"
 
 
 def _describe(schema: LabelSchema) -> str:
-    return f"`{schema.problem_type}`, {schema.num_labels} labels: {_shorten(schema.names)}"
+    return f" (`{schema.problem_type}`), {schema.num_labels} labels: {_shorten(schema.names)}"
 
 
 def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:

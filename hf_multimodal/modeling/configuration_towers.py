@@ -167,7 +167,7 @@ def _given_or_saved_config(modality: str, spec: TowerSpec) -> PreTrainedConfig:
         )
     config = AutoConfig.from_pretrained(path, revision=spec.revision)
     # a checkpoint of a dual encoder (CLIP, SigLIP): take the half that reads this modality
-    half = getattr(config, TOWER_CONFIG_FIELDS[modality], None)
+    half = getattr(config, TOWER_CONFIG_FIELDS["image" if modality == "video" else modality], None)
     return half if isinstance(half, PreTrainedConfig) else config
 
 

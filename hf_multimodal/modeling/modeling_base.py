@@ -54,6 +54,16 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         elif (own := getattr(module, "init_own_parameters", None)) is not None:
             own(self.config.initializer_range)
 
+    def get_input_embeddings(self) -> nn.Module | None:  # type: ignore[override]
+        """Returns the text tower's token embeddings, or None without a text tower."""
+        towers: Any = self.base_model.towers
+        return towers["text"].backbone.get_input_embeddings() if "text" in towers else None
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replaces the text tower's token embeddings."""
+        towers: Any = self.base_model.towers
+        towers["text"].backbone.set_input_embeddings(value)
+
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Switches checkpointing in the fusion and in every backbone that can do it; timm has a switch of its own."""
         backbones = [m for m in self.modules() if isinstance(m, TimmBackbone) and m.supports_gradient_checkpointing]

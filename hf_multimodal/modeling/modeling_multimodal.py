@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -17,6 +17,7 @@ from .modeling_fusion import FUSION_CLASSES, FusionAttention, FusionLayer
 from .modeling_heads import AnswerHead, ClassificationHead, DecisionHead
 from .modeling_losses import answer_loss, classification_loss, infer_problem_type
 from .modeling_outputs import MultimodalClassifierOutput, MultimodalModelOutput, TowerOutput
+from .modeling_tower_base import drop_modalities
 from .modeling_towers import TOWER_CLASSES, build_backbone
 
 
@@ -42,14 +43,6 @@ class MultimodalModel(MultimodalPreTrainedModel):
         self.fusion = FUSION_CLASSES[config.fusion](config, config.modalities)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module | None:  # type: ignore[override]
-        """Returns the text tower's token embeddings, or None without a text tower."""
-        return self.towers["text"].backbone.get_input_embeddings() if "text" in self.towers else None
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replaces the text tower's token embeddings."""
-        self.towers["text"].backbone.set_input_embeddings(value)
-
     def encode(
         self, inputs: dict[str, dict[str, torch.Tensor | None]], modality_mask: torch.Tensor | None
     ) -> dict[str, TowerOutput]:
@@ -70,23 +63,16 @@ class MultimodalModel(MultimodalPreTrainedModel):
         if not sizes:
             raise ValueError(f"Nothing to encode: give the inputs of at least one of {', '.join(self.towers)}.")
         if self.training and self.config.modality_dropout:
-            modality_mask = self._drop_modalities(modality_mask, sizes[0], [bool(given[m]) for m in self.towers])
+            if modality_mask is None:
+                modality_mask = torch.tensor([bool(given[m]) for m in self.towers], device=self.device)
+                modality_mask = modality_mask.expand(sizes[0], -1)
+            rates = [float(self.config.modality_dropout.get(m, 0.0)) for m in self.towers]
+            modality_mask = drop_modalities(modality_mask.bool(), rates)
         outputs = {}
         for index, (modality, tower) in enumerate(self.towers.items()):
             present = None if modality_mask is None else modality_mask[:, index].bool()
             outputs[modality] = tower(present, **given[modality]) if given[modality] else tower.absent(sizes[0])
         return outputs
-
-    def _drop_modalities(
-        self, modality_mask: torch.Tensor | None, batch_size: int, given: Sequence[bool]
-    ) -> torch.Tensor:
-        """Takes modalities away at random; a row that would lose all of them keeps what it has."""
-        if modality_mask is None:
-            modality_mask = torch.tensor(given, device=self.device).expand(batch_size, -1)
-        rates = self.config.modality_dropout or {}
-        chances = torch.tensor([float(rates.get(m, 0.0)) for m in self.towers], device=modality_mask.device)
-        kept = modality_mask.bool() & (torch.rand(modality_mask.shape, device=modality_mask.device) >= chances)
-        return torch.where(kept.any(dim=1, keepdim=True), kept, modality_mask.bool())
 
     @merge_with_config_defaults
     @capture_outputs
@@ -188,14 +174,6 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
     def compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Computes the objective from logits (B, C) and labels."""
         raise NotImplementedError
-
-    def get_input_embeddings(self) -> nn.Module | None:  # type: ignore[override]
-        """Returns the text tower's token embeddings, or None without a text tower."""
-        return self.model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replaces the text tower's token embeddings."""
-        self.model.set_input_embeddings(value)
 
     @can_return_tuple
     def forward(

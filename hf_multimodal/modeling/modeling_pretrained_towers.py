@@ -170,7 +170,7 @@ def _half_of_a_whole(
     modality: str, path: str, spec: TowerSpec, config: PreTrainedConfig
 ) -> tuple[PreTrainedModel, dict[str, Any]] | None:
     """Takes a half out of its dual encoder, for those that cannot be read from the same file by themselves (BLIP)."""
-    name = {"text": "text_model", "image": "vision_model"}.get(modality, "")
+    name = {"text": "text_model", "image": "vision_model", "video": "vision_model"}.get(modality, "")
     whole_config: Any = AutoConfig.from_pretrained(path, revision=spec.revision)
     if type(whole_config) is type(config) or type(whole_config) not in MODEL_MAPPING:
         return None

@@ -7,6 +7,7 @@ Shapes: B rows, L tokens, W backbone width, H common width.
 
 import inspect
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -67,6 +68,18 @@ def flatten_features(features: torch.Tensor, width: int, channels_last: bool) ->
         f"Cannot read features of shape {tuple(features.shape)} with {width} channels: expected (B, L, {width}), "
         f"(B, {width}, h, w), (B, h, w, {width}) or (B, {width})."
     )
+
+
+def drop_modalities(modality_mask: torch.Tensor, rates: Sequence[float]) -> torch.Tensor:
+    """Takes modalities away at random; a row that would lose all of them keeps what it has.
+
+    Args:
+        modality_mask: (B, M) bool, True = present.
+        rates: Probability per modality.
+    """
+    chances = torch.tensor(rates, device=modality_mask.device)
+    kept = modality_mask & (torch.rand(modality_mask.shape, device=modality_mask.device) >= chances)
+    return torch.where(kept.any(dim=1, keepdim=True), kept, modality_mask)
 
 
 def required_inputs(backbone: PreTrainedModel, given: set[str]) -> list[str]:
@@ -183,4 +196,4 @@ def _blank_absent(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(~present.view(-1, *[1] * (x.ndim - 1)), 0)
 
 
-__all__ = ["Tower", "flatten_features", "required_inputs", "sincos_position_2d"]
+__all__ = ["Tower", "drop_modalities", "flatten_features", "required_inputs", "sincos_position_2d"]

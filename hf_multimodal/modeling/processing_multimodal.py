@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw rows to tensors: one processor over a component per modality."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import transformers
 from transformers import (
     AutoFeatureExtractor,
     AutoImageProcessor,
@@ -20,7 +19,7 @@ from transformers.processing_utils import ProcessingKwargs
 
 from .configuration_multimodal import MODALITIES, PROCESSOR_ARGUMENTS
 from .configuration_towers import TowerLike, parse_towers
-from .image_processing_multimodal import MultimodalImageProcessor
+from .processing_components import COMPONENT_ORDER, COMPONENTS, AbsentTokenizer, ComponentNames, build_component
 from .processing_rows import (
     AUDIO_NAMES,
     as_list,
@@ -33,57 +32,12 @@ from .processing_rows import (
 )
 from .processing_towers import DEFAULT_NUM_FRAMES, build_components, longest_text
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
-from .series_processing_multimodal import MultimodalSeriesProcessor
-
-# Modality -> the component that reads it, in the package's modality order. The last two are further components of kinds
-# that transformers knows, and told apart from the first ones by their prefix.
-COMPONENTS = {
-    "text": "tokenizer",
-    "image": "image_processor",
-    "audio": "feature_extractor",
-    "video": "video_image_processor",
-    "series": "series_feature_extractor",
-}
-
-
-class AbsentTokenizer:
-    """Stands where a processor without text has no tokenizer: it knows no special token, and counts as false.
-
-    `transformers.Trainer` asks the tokenizer of every processor for its special tokens.
-    """
-
-    eos_token_id = bos_token_id = pad_token_id = None
-
-    def __bool__(self) -> bool:
-        return False
 
 
 class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
     """Keyword arguments of the processor's call, by modality."""
 
     _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # type: ignore[misc]  # transformers' own way
-
-
-# Of the arguments, as transformers passes them by position.
-_COMPONENT_ORDER = (
-    "image_processor",
-    "tokenizer",
-    "feature_extractor",
-    "video_image_processor",
-    "series_feature_extractor",
-)
-
-
-class _ComponentNames:
-    """`get_attributes`: of the class, all components; of an instance, only those it has.
-
-    ProcessorMixin refuses a component that is None; an image-only model has no tokenizer.
-    """
-
-    def __get__(self, instance: "MultimodalProcessor | None", owner: type) -> Callable[[], list[str]]:
-        names = list(_COMPONENT_ORDER)
-        present = [n for n in names if instance is None or getattr(instance, n, None)]
-        return lambda: present
 
 
 class MultimodalProcessor(CarriesCode, ProcessorMixin):
@@ -105,7 +59,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     valid_processor_kwargs = MultimodalProcessorKwargs
     video_image_processor: Any
     series_feature_extractor: Any
-    get_attributes = _ComponentNames()
+    get_attributes = ComponentNames()
 
     def __init__(
         self,
@@ -120,7 +74,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         self.chat_template = chat_template
         self.num_frames = num_frames
         components = (image_processor, tokenizer, feature_extractor, video_image_processor, series_feature_extractor)
-        for name, component in zip(_COMPONENT_ORDER, components, strict=True):
+        for name, component in zip(COMPONENT_ORDER, components, strict=True):
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
             setattr(self, name, component)
@@ -315,16 +269,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         }
         for modality in ("video", "series"):
             if modality in saved:
-                loaded[COMPONENTS[modality]] = _further_component((processor_dict or {})[COMPONENTS[modality]])
-        return [loaded.get(name) for name in _COMPONENT_ORDER]
-
-
-def _further_component(saved: dict[str, Any]) -> Any:  # noqa: ANN401 (an image processor or a feature extractor)
-    """Builds a component that transformers finds under no name of its own, from what `to_dict` wrote."""
-    name = saved.get("image_processor_type") or saved.get("feature_extractor_type")
-    own = {c.__name__: c for c in (MultimodalImageProcessor, MultimodalSeriesProcessor)}
-    component_class = own.get(str(name)) or getattr(transformers, str(name))
-    return component_class(**{key: value for key, value in saved.items() if not key.endswith("_type")})
+                loaded[COMPONENTS[modality]] = build_component((processor_dict or {})[COMPONENTS[modality]])
+        return [loaded.get(name) for name in COMPONENT_ORDER]
 
 
 __all__ = ["COMPONENTS", "PROCESSOR_ARGUMENTS", "MultimodalProcessor"]

@@ -4,8 +4,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +14,7 @@ from accelerate.utils import parse_flag_from_env
 from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.columns import ColumnError, flatten_columns
 from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, labels_from_config
-from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
@@ -27,110 +24,8 @@ from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.output_folder import RUN_FILE
-from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.row_source import RowSource, check_model_name
 from hf_multimodal.training.trainer import MultimodalTrainer
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """Rows to evaluate or predict.
-
-    Attributes:
-        source: As in `load_rows`.
-        split: Split of the source.
-        columns: Canonical name -> column of the source.
-        options: Arguments for loading.
-        limit: Only that many rows, as `limit_rows` chooses them; None takes all.
-        seed: The run's seed.
-        is_own: Whether these are the rows of the run that made the model.
-    """
-
-    source: str
-    split: str | None
-    columns: dict[str, str]
-    options: dict[str, Any] = field(default_factory=dict)
-    limit: int | None = None
-    seed: int = 0
-    is_own: bool = False
-
-    @classmethod
-    def for_model(
-        cls, model: str, *, source: str | None, split: str | None, columns: Iterable[str] | None
-    ) -> "RowSource":
-        """Fills in what the user left out from the run that made the model.
-
-        Args:
-            model: The model's folder.
-            source: The user's source, or None.
-            split: The user's split; None takes the run's test split, or the only one of another source.
-            columns: The user's mapping as `canonical=source` items, or None; `canonical=` leaves a column out.
-
-        Raises:
-            ValueError: if something is left out and the folder holds no run, or an item is malformed.
-        """
-        _check_model_name(model)
-        run_file = Path(model) / RUN_FILE
-        config = RunConfig.load(run_file) if run_file.is_file() else None
-        mapping = _parse_columns(columns or ())
-        if config is None:
-            if source is None or not mapping:
-                raise ValueError(
-                    f"{_why_no_run(model)}, so nothing says where the rows are: give --source and one "
-                    "--column canonical=source per column (--column text=question --column image=image --column "
-                    "label=answer)."
-                )
-            return cls(source=source, split=split, columns=mapping)
-        run = config.data
-        columns = {name: column for name, column in {**flatten_columns(run.columns), **mapping}.items() if column}
-        if source not in (None, run.source):
-            return cls(source=source, split=split, columns=columns)
-        role = split or "test"
-        return cls(
-            source=run.source,
-            split=run.splits.get(role, role),
-            columns=columns,
-            options=run.options,
-            limit=run.limit.get(role) if source is None else None,
-            seed=config.seed,
-            is_own=source is None,
-        )
-
-    def load(self, *, with_labels: bool) -> datasets.Dataset:
-        """Loads the rows, with or without their label column."""
-        columns = {k: v for k, v in self.columns.items() if with_labels or k.split(".")[0] != "label"}
-        try:
-            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
-        except ColumnError as error:
-            if self.is_own or error.column != columns.get("id"):
-                raise ColumnError(f"{error} Map another one: --column text=YOUR_COLUMN.", error.column) from error
-            columns.pop("id")  # other rows need not have ids: they are numbered
-            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
-        return limit_rows(rows, self.limit, self.seed)
-
-
-def _check_model_name(model: str) -> None:
-    """Refuses what is neither a folder nor could be a Hub id."""
-    looks_local = model.startswith((".", "/", "~")) or model.count("/") > 1
-    if looks_local and not Path(model).is_dir():
-        raise ValueError(f"There is no folder {model!r} (looked from {str(Path.cwd())!r}): correct the model's path.")
-
-
-def _why_no_run(model: str) -> str:
-    is_hub_id = not Path(model).exists() and len(model.split("/")) <= 2
-    return f"{model!r} is not a local folder" if is_hub_id else f"{model!r} holds no {RUN_FILE}"
-
-
-def _parse_columns(items: Iterable[str]) -> dict[str, str]:
-    mapping = {}
-    for item in items:
-        name, separator, column = item.partition("=")
-        if not separator or not name:
-            raise ValueError(
-                f"Cannot read --column {item!r}: write canonical=source, for instance text=question (text= drops it)."
-            )
-        mapping[name] = column
-    return mapping
 
 
 def process_state() -> PartialState:
@@ -144,7 +39,7 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     Raises:
         ValueError: if the folder holds no model of this package with a head.
     """
-    _check_model_name(model)
+    check_model_name(model)
     config = AutoConfig.from_pretrained(model)
     architecture = (config.architectures or ["?"])[0]
     model_class = MODELS_WITH_HEAD.get(architecture)

@@ -2,9 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models that read clips, series and table rows."""
 
+import json
+
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoProcessor, InformerConfig
+from safetensors.torch import load_file
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoProcessor,
+    CLIPConfig,
+    CLIPModel,
+    InformerConfig,
+    ViTImageProcessor,
+)
 
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS, MultimodalConfig
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalModel
@@ -22,6 +32,7 @@ from tests.tiny import (
     tiny_model,
     tiny_processor,
     tiny_series,
+    tower_config,
 )
 
 # (video, series)
@@ -213,3 +224,57 @@ def test_descriptions_that_lack_something(towers, message):
 def test_patches_must_fit(values, message):
     with pytest.raises(ValueError, match=message):
         MultimodalModel.from_towers_pretrained(series={"config": {"model_type": "patch_series", **values}})
+
+
+def test_a_saved_processor_may_name_nothing_but_processors(tmp_path):
+    tiny_processor(text=False, image=False, video=True).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "processor_config.json").read_text())
+    for name in ("pipeline", "AutoModel", "NoSuchProcessor"):
+        saved["video_image_processor"]["image_processor_type"] = name
+        (tmp_path / "processor_config.json").write_text(json.dumps(saved))
+        with pytest.raises(ValueError, match=f"names '{name}', which is no image processor of transformers"):
+            MultimodalProcessor.from_pretrained(tmp_path)
+
+
+def test_frames_by_one_of_transformers_own_processors(tmp_path):
+    pictures = ViTImageProcessor(size={"height": 16, "width": 16})
+    processor = MultimodalProcessor(video_image_processor=pictures, num_frames=2)
+    batch = processor(videos=tiny_clips(), return_tensors="pt")
+    processor.save_pretrained(tmp_path)
+    again = MultimodalProcessor.from_pretrained(tmp_path)(videos=tiny_clips(), return_tensors="pt")
+    assert batch["pixel_values_videos"].shape == (3, 2, 3, 16, 16)
+    torch.testing.assert_close(again["pixel_values_videos"], batch["pixel_values_videos"])
+
+
+def test_towers_from_local_folders(tmp_path):
+    backbones = {"video": tower_config(IMAGE_TOWERS["vit"]), "series": tower_config(SERIES_TOWERS["patchtst"])}
+    for modality, config in backbones.items():
+        build_backbone(config).save_pretrained(tmp_path / modality)
+    ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path / "video")
+    towers = {
+        "video": {"path": str(tmp_path / "video"), "preprocessing": {"num_frames": 2}},
+        "series": {"path": str(tmp_path / "series"), "preprocessing": SERIES_PREPROCESSING, "frozen": True},
+    }
+    model = MultimodalModel.from_towers_pretrained(**towers, hidden_size=16, num_attention_heads=2)
+    for modality, tower in model.towers.items():
+        saved = load_file(tmp_path / modality / "model.safetensors")
+        loaded = tower.backbone.state_dict()
+        shared = [name for name in saved if name in loaded]
+        assert len(shared) > 5
+        for name in shared:
+            torch.testing.assert_close(loaded[name], saved[name], rtol=0, atol=0)
+    processor = MultimodalProcessor.from_towers_pretrained(**towers)
+    processor.check_model(model.config)
+    batch = processor(videos=tiny_clips(), series=tiny_series(), return_tensors="pt")
+    assert model(**batch).pooler_output.isfinite().all()
+    assert not any(p.requires_grad for p in model.towers["series"].backbone.parameters())
+
+
+def test_clips_through_the_vision_half_of_a_dual_encoder(tmp_path):
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    text = {**vision, "vocab_size": 32, "bos_token_id": 1, "eos_token_id": 2}
+    config = CLIPConfig(text_config=text, vision_config={**vision, "image_size": SIDE, "patch_size": 8})
+    CLIPModel(config).save_pretrained(tmp_path)
+    model = MultimodalModel.from_towers_pretrained(video=str(tmp_path), hidden_size=16, num_attention_heads=2)
+    assert type(model.towers["video"].backbone).__name__ == "CLIPVisionModel"
+    assert model(pixel_values_videos=torch.randn(1, 8, 3, SIDE, SIDE)).pooler_output.shape == (1, 16)

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.training.tiny_run import tiny_run
+from hf_multimodal.training.inference import evaluate_model
+from hf_multimodal.training.row_source import RowSource
+from tests.training.tiny_run import make_task_rows, task_run, tiny_run
 
 ROOT = Path(__file__).parents[2]
 # `accelerate launch --cpu --num_processes 2` silently runs one process; this spelling runs two.
@@ -105,3 +108,20 @@ def test_two_processes_refuse_a_taken_folder_and_resume(trained):
     assert (trained / "run" / "model.safetensors").read_bytes() == before
     train(trained, "--resume", "training.num_train_epochs=2", f"output_dir={trained / 'run'}")
     assert metrics_of(trained / "run")["training"]["steps"] == 4
+
+
+def test_two_processes_train_several_tasks(tmp_path):
+    """Labels in dicts, of which rows lack some, are gathered like others; a head without labels does not stall DDP."""
+    rows = tmp_path / "rows"
+    rows.mkdir()
+    for seed, split in enumerate(("train", "validation", "test")):
+        pq.write_table(pa.Table.from_pylist(make_task_rows(seed)), rows / f"{split}.parquet")
+    values = task_run(tmp_path / "run", rows)
+    values["data"]["limit"] = {"test": 23}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
+    train(tmp_path)
+    together = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
+    rows_of_run = RowSource.for_model(str(tmp_path / "run"), source=None, split="test", columns=None)
+    alone = evaluate_model(str(tmp_path / "run"), rows_of_run)
+    for name in ("level_accuracy", "marks_f1", "price_mse"):
+        assert together[name] == pytest.approx(alone[name], rel=1e-4)

@@ -4,7 +4,6 @@
 
 import json
 import math
-import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,58 +24,20 @@ from hf_multimodal.training.inference import (
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
 from tests.tiny import tiny_clips
-from tests.training.tiny_run import tiny_run
-
-ROWS = 24
-
-
-def make_rows(seed):
-    rng = random.Random(seed)
-    rows = []
-    for index in range(ROWS):
-        level = rng.choice(["low", "high"])
-        speed = rng.gauss(2.0 if level == "high" else -2.0, 0.1)
-        rows.append(
-            {
-                "note": None if index % 5 == 0 else f"a {level} note",
-                "film": encode_video(tiny_clips((3,), seed=index)[0]) if index % 3 else None,
-                "speed": None if index % 7 == 0 else speed,
-                "brand": rng.choice(["x", "y"]),
-                "level": None if index % 4 == 0 else level,
-                "marks": [m for m in ("a", "b") if rng.random() < 0.5] if index % 2 else None,
-                "price": math.nan if index % 6 == 0 else 10 * speed,
-                "key": f"row {index}",
-            }
-        )
-    return rows
+from tests.training.tiny_run import NUM_TASK_ROWS, make_task_rows, task_run
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     for seed, split in enumerate(("train", "validation", "test")):
-        pq.write_table(pa.Table.from_pylist(make_rows(seed)), folder / f"{split}.parquet")
+        pq.write_table(pa.Table.from_pylist(make_task_rows(seed)), folder / f"{split}.parquet")
     return folder
-
-
-def values(folder, source, **changes):
-    run = tiny_run(folder, task="multi_task")
-    labels = {"level": "level", "marks": "marks", "price": "price"}
-    columns = {"text": "note", "video": "film", "series": ["speed", "brand"], "label": labels, "id": "key"}
-    run["data"] = {"source": str(source), "columns": columns}
-    run["towers"] = {
-        "text": run["towers"]["text"],
-        "video": {**run["towers"]["image"], "preprocessing": {"num_frames": 2}},
-        "series": {"config": {"model_type": "patch_series", "d_model": 16}},
-    }
-    run["model"] = {**run["model"], "task_weighting": "uncertainty", "modality_dropout": {"video": 0.5}}
-    run["training"] = {**run["training"], "num_train_epochs": 2}
-    return {**run, **changes}
 
 
 @pytest.fixture(scope="module")
 def finished(source, tmp_path_factory):
-    return train(RunConfig.from_dict(values(tmp_path_factory.mktemp("runs") / "tasks", source)))
+    return train(RunConfig.from_dict(task_run(tmp_path_factory.mktemp("runs") / "tasks", source)))
 
 
 def test_what_a_run_of_tasks_leaves_behind(finished):
@@ -88,7 +49,7 @@ def test_what_a_run_of_tasks_leaves_behind(finished):
     assert names <= set(finished.metrics["test"])
     assert all(math.isfinite(finished.metrics["test"][name]) for name in names)
     card = (finished.folder / "README.md").read_text()
-    assert "price: `regression`, 1 labels: price" in card
+    assert "price (`regression`), 1 labels: price" in card
     assert "| split | loss | level_accuracy | level_f1 |" in card
     header = yaml.safe_load(card.split("---")[1])
     results = header["model-index"][0]["results"][0]["metrics"]
@@ -103,8 +64,8 @@ def test_evaluation_and_predictions(finished, tmp_path):
     for name in ("level_accuracy", "marks_f1", "price_mse"):
         assert metrics[name] == pytest.approx(finished.metrics["test"][name], rel=1e-4)
     table = pq.read_table(tmp_path / "all" / "predictions.parquet").to_pydict()
-    assert table["row_id"] == [f"row {index}" for index in range(ROWS)]
-    expected = make_rows(2)
+    assert table["row_id"] == [f"row {index}" for index in range(NUM_TASK_ROWS)]
+    expected = make_task_rows(2)
     assert table["level_reference"] == [row["level"] for row in expected]
     assert table["marks_reference"] == [row["marks"] for row in expected]
     known = [i for i, row in enumerate(expected) if row["level"]]
@@ -112,7 +73,7 @@ def test_evaluation_and_predictions(finished, tmp_path):
     assert metrics["level_accuracy"] == pytest.approx(right / len(known))
     errors = [(p - row["price"]) ** 2 for p, row in zip(table["price_prediction"], expected, strict=True)]
     assert metrics["price_mse"] == pytest.approx(sum(x for x in errors if not math.isnan(x)) / 20, rel=1e-4)
-    assert predict_rows(str(finished.folder), rows, output=tmp_path / "new") == ROWS
+    assert predict_rows(str(finished.folder), rows, output=tmp_path / "new") == NUM_TASK_ROWS
     again = pq.read_table(tmp_path / "new" / "predictions.parquet").to_pydict()
     assert again["level_prediction"] == table["level_prediction"]
     assert "level_reference" not in again
@@ -167,8 +128,8 @@ def test_one_row(finished, tmp_path):
 
 
 def test_a_series_of_nothing_known_is_named(source, tmp_path):
-    run = values(tmp_path / "run", source)
-    rows = make_rows(0)
+    run = task_run(tmp_path / "run", source)
+    rows = make_task_rows(0)
     rows[3].update(speed=math.nan, brand=None)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
     run["data"]["source"] = str(tmp_path)
@@ -193,7 +154,7 @@ def test_a_series_of_nothing_known_is_named(source, tmp_path):
     ],
 )
 def test_mistakes_leave_nothing_behind(source, tmp_path, change, message):
-    run = values(tmp_path / "run", source)
+    run = task_run(tmp_path / "run", source)
     for path, value in change.items():
         *parents, last = path.split(".")
         inner = run
