@@ -3,16 +3,14 @@
 """The components of a processor: their names, and how those are built that transformers knows no name for."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import transformers
+from transformers import ProcessorMixin
 from transformers.image_processing_utils import ImageProcessingMixin
 
 from .image_processing_multimodal import MultimodalImageProcessor
 from .series_processing_multimodal import MultimodalSeriesProcessor
-
-if TYPE_CHECKING:
-    from transformers import ProcessorMixin
 
 # Modality -> the component that reads it, in the package's modality order. The last two are further components of kinds
 # that transformers knows, and told apart from the first ones by their prefix.
@@ -51,7 +49,7 @@ class ComponentNames:
     ProcessorMixin refuses a component that is None; an image-only model has no tokenizer.
     """
 
-    def __get__(self, instance: "ProcessorMixin | None", owner: type) -> Callable[[], list[str]]:
+    def __get__(self, instance: ProcessorMixin | None, owner: type) -> Callable[[], list[str]]:
         names = list(COMPONENT_ORDER)
         present = [n for n in names if instance is None or getattr(instance, n, None)]
         return lambda: present
