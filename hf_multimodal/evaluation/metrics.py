@@ -124,6 +124,8 @@ def build_compute_metrics(problem_type: ProblemType) -> Callable[[Any], dict[str
 
     def compute(eval_prediction: Any) -> dict[str, float]:  # noqa: ANN401 (transformers.EvalPrediction)
         logits, labels = eval_prediction.predictions, eval_prediction.label_ids
+        if isinstance(logits, tuple):  # beside them, what else of a model's output was asked for
+            logits = logits[0]
         if isinstance(problem_type, str):
             return compute_scores(logits, labels, problem_type)
         scores: dict[str, float] = {}

@@ -3,7 +3,7 @@
 """Per-row predictions on disk."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def write_predictions(
     logits: Any,  # noqa: ANN401 (described below)
     schema: LabelSchema | TaskSchemas,
     references: Any = None,  # noqa: ANN401 (described below)
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Writes one line per row: id, prediction, a score per label, and the reference where there is one.
 
@@ -46,6 +47,7 @@ def write_predictions(
             and so on.
         schema: What the labels are.
         references: Labels as the collator made them.
+        weights: Modality -> its weight in each row, of the fusions that have any: columns `weight_MODALITY`.
 
     Returns:
         The file.
@@ -60,6 +62,7 @@ def write_predictions(
             made = _columns(logits[task], own, (references or {}).get(task))
             columns.update({f"{task}_{name}": values for name, values in made.items()})
         metadata = {"tasks": json.dumps(schema.tasks)}
+    columns.update({f"weight_{modality}": values.tolist() for modality, values in (weights or {}).items()})
     table = pa.table(columns).replace_schema_metadata(metadata)
     partial, target = folder / f"{PREDICTIONS}.partial", folder / PREDICTIONS
     pq.write_table(table, partial)

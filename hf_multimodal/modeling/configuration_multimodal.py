@@ -33,6 +33,7 @@ TOWER_INPUTS = {
     "series": ("series_values", "series_mask", "series_categories"),
 }
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
+WEIGHTING_FUSIONS = ("weighted", "decision")  # that give each modality a weight, row by row
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 # What a task of `MultimodalForMultiTask` may say of itself.
 TASK_FIELDS = ("problem_type", "labels", "class_weights")
@@ -268,6 +269,7 @@ __all__ = [
     "TASK_WEIGHTINGS",
     "TOWER_CONFIG_FIELDS",
     "TOWER_INPUTS",
+    "WEIGHTING_FUSIONS",
     "LstmTextConfig",
     "MultimodalConfig",
     "PatchSeriesConfig",

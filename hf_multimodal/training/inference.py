@@ -18,7 +18,7 @@ from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, la
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
-from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.configuration_multimodal import WEIGHTING_FUSIONS, check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
@@ -65,6 +65,18 @@ def _trainer(
     return MultimodalTrainer(loaded, arguments, processing_class=processor, data_collator=collator), schema
 
 
+def _predict(trainer: MultimodalTrainer, dataset: datasets.Dataset) -> tuple[Any, dict[str, Any] | None]:
+    """Predicts; returns Trainer's result, and modality -> weight per row of the fusions that have any."""
+    config: Any = cast(Any, trainer.model).config
+    if config.fusion not in WEIGHTING_FUSIONS:
+        return trainer.predict(dataset, metric_key_prefix="eval"), None
+    ignored = [key for key in config.keys_to_ignore_at_inference if key != "modality_weights"]
+    # Any: typed as if the predictions were one array
+    result: Any = trainer.predict(dataset, metric_key_prefix="eval", ignore_keys=ignored)
+    logits, weights = result.predictions
+    return result._replace(predictions=logits), dict(zip(config.modalities, weights.T, strict=True))
+
+
 def evaluate_model(
     model: str, rows: RowSource, *, output: Path | None = None, batch_size: int = 64
 ) -> dict[str, float]:
@@ -86,8 +98,7 @@ def evaluate_model(
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         dataset = rows.load(with_labels=True)
         _check_reference(dataset, schema, rows)
-        # Any: typed as if the logits could be several arrays
-        result: Any = trainer.predict(dataset, metric_key_prefix="eval")
+        result, weights = _predict(trainer, dataset)
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
         if output is not None and trainer.is_world_process_zero():
             write_predictions(
@@ -96,6 +107,7 @@ def evaluate_model(
                 logits=result.predictions,
                 schema=schema,
                 references=result.label_ids,
+                weights=weights,
             )
             (output / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
@@ -163,13 +175,14 @@ def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int =
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         dataset = rows.load(with_labels=False)
-        result: Any = trainer.predict(dataset)
+        result, weights = _predict(trainer, dataset)
         if trainer.is_world_process_zero():
             write_predictions(
                 output,
                 row_ids=dataset["row_id"],
                 logits=result.predictions,
                 schema=schema,
+                weights=weights,
             )
             (output / METRICS).unlink(missing_ok=True)  # of other predictions, overwritten now
     return len(dataset)
