@@ -213,7 +213,7 @@ SERIES_PREPROCESSING = {
     "categories": {"kind": ["a", "b", "c"]},
 }
 _SERIES_SIZES = {"num_input_channels": 2, "context_length": 8, "patch_length": 4, "d_model": 16}
-_SERIES_LAYERS = {"num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 16, "dropout": 0.0, "ff_dropout": 0.0}
+_SERIES_LAYERS = {"num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 16, "ff_dropout": 0.0}
 SERIES_TOWERS = {
     "patch_series": {"model_type": "patch_series", **_SERIES_SIZES},
     "patchtst": {"model_type": "patchtst", **_SERIES_SIZES, **_SERIES_LAYERS, "patch_stride": 4},

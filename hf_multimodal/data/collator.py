@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from hf_multimodal.data.columns import Columns, source_name
 from hf_multimodal.data.labels import LabelError, LabelSchema, TaskSchemas
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
-from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
+from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS, check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
 from hf_multimodal.modeling.modeling_losses import NO_LABEL
 from hf_multimodal.modeling.series_processing_multimodal import OpenedSeries, SeriesError
@@ -65,6 +65,7 @@ class MultimodalCollator:
 
         Raises:
             RowError: if a row has no modality at all, or one of its values cannot be used.
+            ValueError: if a row has the label of a task that nobody declared.
         """
         row_ids = [row.get("row_id", index) for index, row in enumerate(rows)]
         columns: dict[str, list[Any]] = {modality: [] for modality in self.processor.modalities}
@@ -74,8 +75,9 @@ class MultimodalCollator:
         arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
         batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
         if isinstance(self.label_schema, TaskSchemas):
-            if labels := self._task_labels(rows, row_ids, self.label_schema):
-                batch["labels"] = labels
+            self._check_tasks(rows, self.label_schema)
+            if any(key.startswith("label.") for row in rows for key in row):
+                batch["labels"] = self._task_labels(rows, row_ids, self.label_schema)
         elif self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
@@ -119,14 +121,18 @@ class MultimodalCollator:
         is_index = schema.problem_type == "single_label_classification"
         return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
 
+    @staticmethod
+    def _check_tasks(rows: Sequence[Row], schemas: TaskSchemas) -> None:
+        named = {key.removeprefix("label.") for row in rows for key in row if key.startswith("label.")}
+        for task in sorted(named):
+            check_known("task", task, tuple(schemas.schemas))
+
     def _task_labels(
         self, rows: Sequence[Row], row_ids: list[int | str], schemas: TaskSchemas
     ) -> dict[str, torch.Tensor]:
         labels = {}
         for task, schema in schemas.schemas.items():
             column = f"label.{task}"
-            if not any(column in row for row in rows):
-                continue
             try:
                 values = [
                     schemas.encode(task, row.get(column), row=row_id, column=self._source(column))

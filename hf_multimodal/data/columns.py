@@ -37,6 +37,8 @@ def flatten_columns(columns: Columns) -> dict[str, str]:
     for canonical, names in columns.items():
         if names is None:
             continue
+        if not names:
+            raise ValueError(f"columns.{canonical} is {names!r}: name a column, or leave it out.")
         if isinstance(names, str):
             flat[canonical] = names
         elif canonical == "label" and isinstance(names, Mapping):

@@ -62,6 +62,8 @@ class LabelNames:
             return value
         if isinstance(value, bool):
             return str(value) if str(value) in self.ids else str(value).lower()
+        if isinstance(value, float) and value.is_integer():  # as a table stores integers with gaps
+            value = int(value)
         if not isinstance(value, numbers.Integral):
             raise LabelError(
                 f"{value!r} is of type {type(value).__name__}, but {self.problem_type} needs a label name or an "

@@ -49,6 +49,8 @@ def infer_labels(
     present = [value for value in values or () if value is not None]
     if values is not None and not present:
         raise ValueError(f"Column {column!r} holds no label at all: map `label` to a filled column.")
+    if problem_type in ("single_label_classification", "multi_label_classification"):
+        present = [_without_fraction(value) for value in present]  # as a table stores integers with gaps
     if problem_type is None:
         problem_type = _infer_problem_type(feature, present, column)
         if problem_type == "regression" and len(present) < len(values or ()):
@@ -61,6 +63,10 @@ def infer_labels(
     if len(names) < 2:
         raise ValueError(f"Column {column!r} holds only the label {names[0]!r}: there is nothing to learn from it.")
     return InferredLabels(problem_type, names, stored)
+
+
+def _without_fraction(value: Any) -> Any:  # noqa: ANN401 (any cell)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _item_feature(feature: Any) -> Any:  # noqa: ANN401 (a datasets feature, whose types differ between versions)
@@ -104,8 +110,8 @@ def _refuse_whole_numbers(present: list[Any], column: str) -> None:
     """Refuses floats that are classes: tables store integers with gaps as floats."""
     if all(float(item).is_integer() for item in _items(present)):
         raise ValueError(
-            f"Column {column!r} holds whole numbers with gaps, so it is open whether they are classes or amounts: fill "
-            "the gaps or drop these rows; for amounts set problem_type to regression."
+            f"Column {column!r} holds whole numbers with gaps, so it is open whether they are classes or amounts: set "
+            "problem_type to single_label_classification or to regression (and of one task, drop the rows with gaps)."
         )
 
 

@@ -175,9 +175,12 @@ def _bundle_series(rows: Rows, names: Sequence[str]) -> Rows:
         of_parts = {name.partition(".")[2]: rows.features[name] for name in names}
         features["series"] = {name: _as_category(feature) for name, feature in of_parts.items()}
     named = {n: rows.features[n].names for n in names if isinstance((rows.features or {}).get(n), datasets.ClassLabel)}
-    # Any: of `map`'s arguments, the two kinds of rows share these
-    mapped: Any = rows.map(partial(_bundle, names=names, class_names=named), remove_columns=names, features=features)
-    return mapped
+    bundle = partial(_bundle, names=names, class_names=named)
+    if isinstance(rows, datasets.Dataset):  # apart from the other columns, in memory: no file is written
+        series = datasets.Features({"series": features["series"]}) if features is not None else None
+        table = rows.select_columns(names).map(bundle, remove_columns=names, features=series, keep_in_memory=True)
+        return datasets.concatenate_datasets([rows.remove_columns(names), table], axis=1)
+    return rows.map(bundle, remove_columns=names, features=features)
 
 
 def _as_category(feature: Any) -> Any:  # noqa: ANN401 (a datasets feature)

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The missing-rate curve: how a metric falls as more rows lack a modality."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import datasets
 import numpy as np
 from torch.utils.data import Dataset
+
+from hf_multimodal.evaluation.predictions import metrics_json
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CURVES = "missing_rates.json"
@@ -58,7 +59,7 @@ def write_missing_rates(folder: Path, curves: Mapping[str, Mapping[float, Mappin
 
     folder.mkdir(parents=True, exist_ok=True)
     listed = {m: [{"rate": rate, **metrics} for rate, metrics in curve.items()] for m, curve in curves.items()}
-    (folder / CURVES).write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")
+    (folder / CURVES).write_text(metrics_json(listed), encoding="utf-8")
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for modality, curve in curves.items():

@@ -3,6 +3,7 @@
 """Per-row predictions on disk."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ from hf_multimodal.evaluation.metrics import known_labels, predictions_from_logi
 
 PREDICTIONS = "predictions.parquet"
 METRICS = "metrics.json"
+
+
+def metrics_json(metrics: Any) -> str:  # noqa: ANN401 (numbers in mappings and lists)
+    """Writes metrics as JSON, with null where there is no number (a task without labels)."""
+
+    def known(value: Any) -> Any:  # noqa: ANN401 (as above)
+        if isinstance(value, Mapping):
+            return {key: known(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [known(inner) for inner in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(known(metrics), indent=2) + "\n"
 
 
 def scores_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray:
@@ -92,4 +106,4 @@ def _named(values: np.ndarray, names: Sequence[str], problem_type: str, is_refer
     return values.tolist()
 
 
-__all__ = ["METRICS", "PREDICTIONS", "scores_from_logits", "write_predictions"]
+__all__ = ["METRICS", "PREDICTIONS", "metrics_json", "scores_from_logits", "write_predictions"]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model card: what was trained, on what, and what was measured."""
 
+import json
 import math
 import platform
 from collections.abc import Mapping
@@ -144,7 +145,7 @@ def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
             f"A {' + '.join(config.modalities)} model that fuses {' and '.join(_towers(config).values())} by "
             f"{config.fusion}, made with hf_multimodal."
         ),
-        use=_use(folder.resolve().name, config, facts),
+        use=_use(folder, config, facts),
         metrics=_metrics_table(facts.metrics),
         sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in facts.sizes.items())}. " if facts.sizes else "",
         training=_training_line(training),
@@ -162,9 +163,10 @@ def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
     )
 
 
-def _use(location: str, config: PreTrainedConfig, facts: CardFacts) -> str:
+def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
+    location = folder.resolve().name
     pipelines = MODELS_WITH_HEAD[facts.architecture]._pipelines
-    example = _example(config.modalities)
+    example = _example(config.modalities, folder)
     if not pipelines:
         return _USE_OF_TASKS.format(location=location, example=example)
     return _USE.format(pipeline=next(iter(pipelines)), location=location, example=example)
@@ -214,10 +216,21 @@ def _files_line(folder: Path) -> str:
     return "".join(there)
 
 
-def _example(modalities: tuple[str, ...]) -> str:
+def _example(modalities: tuple[str, ...], folder: Path) -> str:
     values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"', "audio": '"sound.wav"'}
-    values.update({"video": '"clip.mp4"', "series": "[[0.5], [0.7]]"})
+    values.update({"video": '"clip.mp4"', "series": _series_example(folder)})
     return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
+
+
+def _series_example(folder: Path) -> str:
+    """A row of the series' mean values, as the processor beside the card knows them."""
+    file = folder / "processor_config.json"
+    saved = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    series = saved.get("series_feature_extractor", {"channels": [], "mean": [], "categories": {}, "length": 1})
+    means = {name: round(mean, 3) for name, mean in zip(series["channels"], series["mean"], strict=True)}
+    if series["length"] > 1:
+        means = {name: [mean, mean] for name, mean in means.items()}
+    return json.dumps({**means, **{name: known[0] for name, known in series["categories"].items() if known}})
 
 
 def _towers(config: PreTrainedConfig) -> dict[str, str]:

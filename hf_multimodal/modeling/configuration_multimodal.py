@@ -3,7 +3,7 @@
 """The composite configuration: one sub-configuration per tower, the fusion, and the head."""
 
 import difflib
-from typing import Any
+from typing import Any, cast
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -36,7 +36,7 @@ FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean"
 WEIGHTING_FUSIONS = ("weighted", "decision")  # that give each modality a weight, row by row
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 # What a task of `MultimodalForMultiTask` may say of itself.
-TASK_FIELDS = ("problem_type", "labels", "class_weights")
+TASK_FIELDS = ("problem_type", "labels")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
 
@@ -52,6 +52,11 @@ def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
     nearest = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+def _check_class_weights(weights: list[int | float], count: int, where: str) -> None:
+    if len(weights) != count or min(weights) < 0:
+        raise ValueError(f"class_weights{where}={weights}: give one for each of the {count} labels, none negative.")
 
 
 @strict
@@ -90,9 +95,10 @@ class MultimodalConfig(PreTrainedConfig):
             without; a row always keeps something.
         label_smoothing: Share of the target that is spread over all labels (Szegedy et al. 2016); single label only.
         focal_gamma: Exponent of the focal loss (Lin et al. 2017), which turns to what is still hard; 0 = plain.
-        class_weights: A weight per label: of its rows for a single label, of its positives for several.
-        tasks: Of `MultimodalForMultiTask`: task -> `{"problem_type": …, "labels": [name, …]}`, if wished with
-            `class_weights`. For regression the labels are the names of the targets.
+        class_weights: A weight per label: of its rows for a single label, of its positives for several. With `tasks` a
+            mapping of task to these.
+        tasks: Of `MultimodalForMultiTask`: task -> `{"problem_type": …, "labels": [name, …]}`. For regression the
+            labels are the names of the targets.
         task_weights: Task -> factor on its loss (lambda); 1 where it is left out.
         task_weighting: `fixed`, or `uncertainty`: a learned variance per task beside the factors (Kendall et al. 2018).
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
@@ -146,7 +152,7 @@ class MultimodalConfig(PreTrainedConfig):
     modality_dropout: dict[str, int | float] | None = None
     label_smoothing: int | float = 0.0
     focal_gamma: int | float = 0.0
-    class_weights: list[float] | None = None
+    class_weights: list[int | float] | dict[str, list[int | float]] | None = None
     tasks: dict[str, dict[str, Any]] | None = None
     task_weights: dict[str, int | float] | None = None
     task_weighting: str = "fixed"
@@ -198,11 +204,13 @@ class MultimodalConfig(PreTrainedConfig):
             raise ValueError(f"label_smoothing={self.label_smoothing}: it is at least 0 and below 1.")
         if self.focal_gamma < 0:
             raise ValueError(f"focal_gamma={self.focal_gamma}: it cannot be negative.")
-        weights = self.class_weights
-        if weights is not None and (len(weights) != self.num_labels or min(weights) < 0):
+        if isinstance(self.class_weights, dict) != bool(self.tasks) and self.class_weights is not None:
             raise ValueError(
-                f"class_weights={weights}: give one for each of the {self.num_labels} labels, none negative."
+                f"class_weights={self.class_weights}: of several tasks it maps each task to its weights, of one it is "
+                "a list."
             )
+        if isinstance(self.class_weights, list):
+            _check_class_weights(self.class_weights, cast(int, self.num_labels), "")
 
     def validate_tasks(self) -> None:
         """Checks that every task is described in full, and that weights name tasks."""
@@ -210,16 +218,18 @@ class MultimodalConfig(PreTrainedConfig):
             for key in task:
                 check_known(f"field of task {name!r}", key, TASK_FIELDS)
             check_known(f"problem_type of task {name!r}", task.get("problem_type", "missing"), PROBLEM_TYPES[:3])
-            labels, weights = task.get("labels") or [], task.get("class_weights")
-            if not labels:
+            if not task.get("labels"):
                 raise ValueError(f"Task {name!r} has no labels: name its classes, or its targets.")
-            if weights is not None and len(weights) != len(labels):
-                raise ValueError(f"Task {name!r} has {len(labels)} labels, but {len(weights)} class_weights.")
+        for name, weights in (self.class_weights if isinstance(self.class_weights, dict) else {}).items():
+            check_known("task in class_weights", name, tuple(self.tasks or ()))
+            _check_class_weights(weights, len((self.tasks or {})[name]["labels"]), f" of task {name!r}")
         for name, weight in (self.task_weights or {}).items():
             check_known("task in task_weights", name, tuple(self.tasks or ()))
             if weight < 0:
                 raise ValueError(f"task_weights of {name!r} is {weight}: it cannot be negative.")
         check_known("task_weighting", self.task_weighting, TASK_WEIGHTINGS)
+        if self.task_weighting != "fixed" and not self.tasks:
+            raise ValueError(f"task_weighting={self.task_weighting!r} is for several tasks: leave it out.")
 
     def validate_modality_dropout(self) -> None:
         """Checks that every rate is a probability of a modality that is there."""

@@ -207,14 +207,19 @@ def _config_from_dict(modality: str, values: dict[str, Any]) -> PreTrainedConfig
     return config
 
 
-def _sizes_of_series(modality: str, spec: TowerSpec) -> dict[str, int]:
+def _sizes_of_series(modality: str, spec: TowerSpec) -> dict[str, Any]:
     """What a series encoder's configuration can take from its processor's."""
     if modality != "series" or "channels" not in spec.preprocessing:
         return {}
-    return {
+    sizes: dict[str, Any] = {
         "num_input_channels": len(spec.preprocessing["channels"]),
         "context_length": spec.preprocessing.get("length", 1),
     }
+    if isinstance(spec.config, Mapping) and spec.config.get("model_type", "patch_series") != "patch_series":
+        sizes["scaling"] = None  # the processor has normalised; PatchTST's own, row by row, would lose the level
+        if not spec.preprocessing["channels"]:
+            raise ValueError("The series have categories only, which patch_series alone reads: set it as model_type.")
+    return sizes
 
 
 def model_fields(specs: Mapping[str, TowerSpec]) -> dict[str, Any]:

@@ -76,6 +76,8 @@ def _single_label_loss(
             f"{labels.dtype} of shape {tuple(labels.shape)}. For several labels per row set "
             "problem_type='multi_label_classification'; for numbers set problem_type='regression'."
         )
+    if weights is not None and not weights[labels].any():
+        return 0.0 * logits.sum()  # a weighted mean over nothing
     if not gamma:
         return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
     losses = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")

@@ -143,6 +143,11 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
     output_class: type[ModelOutput] = MultimodalClassifierOutput
 
     def __init__(self, config: MultimodalConfig) -> None:
+        if config.tasks and self.output_class is MultimodalClassifierOutput:
+            raise ValueError(
+                f"{type(self).__name__} is for one task, but the configuration has {', '.join(config.task_names)}: use "
+                "MultimodalForMultiTask."
+            )
         super().__init__(config)
         self.num_labels = cast(int, config.num_labels)  # None only without id2label, which has a default
         self.model = MultimodalModel(config)

@@ -70,8 +70,9 @@ class PatchSeriesModel(PreTrainedModel):
             )
         known = torch.ones_like(past_values) if past_observed_mask is None else past_observed_mask.to(past_values.dtype)
         length = self.config.patch_length
+        values = past_values.masked_fill(known == 0, 0)
         both = torch.cat(  # (B, P, C, 2 * patch_length)
-            [(past_values * known).unfold(1, length, length), known.unfold(1, length, length)], dim=-1
+            [values.unfold(1, length, length), known.unfold(1, length, length)], dim=-1
         )
         hidden = torch.einsum("bpci,cih->bcph", both, self.weight) + self.bias[:, None]
         return BaseModelOutput(last_hidden_state=self.output(self.activation(hidden)))

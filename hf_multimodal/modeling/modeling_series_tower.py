@@ -48,8 +48,9 @@ class SeriesTower(Tower):
         """
         values = series_values.to(self.backbone.dtype)
         known = torch.ones_like(values) if series_mask is None else series_mask.to(values.dtype)
+        values = values.masked_fill(known == 0, 0)  # not a product: what is unknown may be NaN
         name = "past_observed_mask" if "past_observed_mask" in self.accepted else "observed_mask"
-        features = self.backbone(past_values=values * known, **{name: known}, return_dict=True).last_hidden_state
+        features = self.backbone(past_values=values, **{name: known}, return_dict=True).last_hidden_state
         tokens = self.projection(self.norm(features))  # (B, C, P, H)
         tokens = tokens + self.channel_embedding.weight[None, :, None].to(tokens.dtype)
         real = self._known_patches(known.bool(), tokens.shape[2])

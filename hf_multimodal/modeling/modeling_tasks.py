@@ -12,7 +12,7 @@ from transformers import initialization as init
 
 from .configuration_multimodal import MultimodalConfig, check_known
 from .modeling_heads import ClassificationHead
-from .modeling_losses import task_loss, uncertainty_weighted
+from .modeling_losses import known_rows, task_loss, uncertainty_weighted
 from .modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalWithHead
 from .modeling_outputs import MultimodalModelOutput, MultimodalMultiTaskOutput
 
@@ -75,7 +75,8 @@ class MultimodalForMultiTask(MultimodalWithHead):
                 continue
             loss = losses[name]
             if self.config.task_weighting == "uncertainty":
-                loss = uncertainty_weighted(loss, self.log_variances[index], tasks[name]["problem_type"])
+                is_known = known_rows(labels[name]).any()
+                loss = uncertainty_weighted(loss, self.log_variances[index], tasks[name]["problem_type"]) * is_known
             total = total + (self.config.task_weights or {}).get(name, 1.0) * loss
         return {"loss": total, "logits": logits, "task_losses": losses}
 
@@ -83,7 +84,7 @@ class MultimodalForMultiTask(MultimodalWithHead):
         task, config = self.config.tasks[name], self.config
         options: dict[str, Any] = {}
         if task["problem_type"] != "regression":
-            weights = task.get("class_weights")
+            weights = (config.class_weights or {}).get(name)
             options["class_weights"] = None if weights is None else logits.new_tensor(weights, dtype=torch.float32)
             options["focal_gamma"] = config.focal_gamma
         if task["problem_type"] == "single_label_classification":

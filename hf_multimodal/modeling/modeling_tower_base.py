@@ -139,7 +139,10 @@ class Tower(nn.Module):
     def absent(self, batch_size: int) -> TowerOutput:
         """Output for a batch in which no row has this modality: the absent-modality token alone."""
         mask = torch.ones(batch_size, 1, dtype=torch.bool, device=self.absent_token.device)
-        return TowerOutput(tokens=self.absent_token.expand(batch_size, -1, -1), mask=mask, present=~mask[:, 0])
+        tokens = self.absent_token.expand(batch_size, -1, -1)
+        if self.training:  # a gradient of zero for every parameter: DDP waits for it, while other ranks have rows
+            tokens = tokens + 0.0 * sum(p.sum() for p in self.parameters() if p.requires_grad)
+        return TowerOutput(tokens=tokens, mask=mask, present=~mask[:, 0])
 
     def forward(self, present: torch.Tensor | None, **inputs: torch.Tensor) -> TowerOutput:
         """Encodes the rows that have this modality, and those only.

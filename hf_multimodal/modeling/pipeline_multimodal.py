@@ -114,8 +114,8 @@ class MultimodalClassificationPipeline(Pipeline):
         given = {PROCESSOR_ARGUMENTS[m]: columns[m] for m in self.processor.modalities}
         batch = self.processor(**given, return_tensors="pt").to(self.device)
         logits = self.model(**batch).logits
-        by_task = logits if isinstance(logits, Mapping) else {"logits": logits}
-        return ModelOutput(**{name: x.float() for name, x in by_task.items()})
+        by_task = logits if isinstance(logits, Mapping) else {"": logits}
+        return ModelOutput({f"logits {task}": x.float() for task, x in by_task.items()})
 
     def postprocess(  # type: ignore[override]
         self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None
@@ -124,10 +124,10 @@ class MultimodalClassificationPipeline(Pipeline):
         config: Any = self.model.config
         if config.tasks:
             return {
-                name: _label_scores(model_outputs[name][0], task["labels"], task["problem_type"], top_k)
+                name: _label_scores(model_outputs[f"logits {name}"][0], task["labels"], task["problem_type"], top_k)
                 for name, task in sorted(config.tasks.items())
             }
-        logits = model_outputs["logits"][0]
+        logits = model_outputs["logits "][0]
         names = [config.id2label[i] for i in range(len(logits))]
         return _label_scores(logits, names, config.problem_type or ("regression" if len(names) == 1 else None), top_k)
 

@@ -14,6 +14,7 @@ import numpy as np
 from transformers import BatchFeature, FeatureExtractionMixin
 
 UNKNOWN = 0  # index of the bucket of categories that are missing, or were never seen
+_ROUNDING = 1e-10
 
 
 class SeriesError(ValueError):
@@ -61,7 +62,7 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
         self.std = [1.0] * len(self.channels) if std is None else [float(x) for x in std]
         self.length = length
         # alphabetical, as a saved configuration keeps no other order
-        self.categories = {name: [str(value) for value in known] for name, known in sorted((categories or {}).items())}
+        self.categories = {name: [str(x) for x in known] for name, known in sorted((categories or {}).items())}
         if not self.channels and not self.categories:
             raise ValueError("A series needs at least one channel of numbers, or column of categories.")
         if length < 1:
@@ -70,6 +71,8 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
             raise ValueError(
                 f"There are {len(self.channels)} channels, but {len(self.mean)} means and {len(self.std)} deviations."
             )
+        if not all(value > 0 for value in self.std):
+            raise ValueError(f"std={self.std}: a standard deviation is above zero; give 1 for a constant channel.")
 
     def open(self, value: Any) -> OpenedSeries:  # noqa: ANN401 (described below)
         """Reads one row.
@@ -87,9 +90,12 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
         columns = value if isinstance(value, Mapping) else {}
         values = self.read(value)
         categories = tuple(_index_of(columns.get(name), known) for name, known in self.categories.items())
-        if np.isnan(values).all() and not any(categories):
+        named = any(not _is_unknown(columns.get(name)) for name in self.categories)
+        if np.isnan(values).all() and not named:
             raise SeriesError("nothing in the series is known. Use None for an absent one, or drop the row.")
         values = (values[: self.length] - np.asarray(self.mean)) / np.asarray(self.std)
+        if (np.abs(values) > np.finfo(np.float32).max).any():
+            raise SeriesError("the series holds values too far from those of training. Correct them.")
         padding = np.full((self.length - len(values), len(self.channels)), np.nan)
         return OpenedSeries(np.concatenate([values, padding]).astype(np.float32), categories)
 
@@ -174,10 +180,20 @@ def _numbers(value: Any, name: str) -> np.ndarray:  # noqa: ANN401 (any cell)
         ) from error
 
 
+def _is_unknown(value: Any) -> bool:  # noqa: ANN401 (any cell)
+    return value is None or (isinstance(value, numbers.Real) and value != value)  # NaN
+
+
+def _category(value: Any) -> str:  # noqa: ANN401 (any cell)
+    """Names a category; whole numbers alike, be they integers or, as in a column with gaps, floats."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer():
+        return str(int(float(value)))
+    return str(value)
+
+
 def _index_of(value: Any, known: Sequence[str]) -> int:  # noqa: ANN401 (any cell)
-    if value is None or (isinstance(value, numbers.Real) and value != value):  # NaN
-        return UNKNOWN
-    return known.index(str(value)) + 1 if str(value) in known else UNKNOWN
+    name = None if _is_unknown(value) else _category(value)
+    return UNKNOWN if name is None or name not in known else known.index(name) + 1
 
 
 class _Moments:
@@ -216,6 +232,8 @@ def fit_series(
     Raises:
         SeriesError: naming the row that cannot be read, or the channel of which nothing is known.
     """
+    if isinstance(categories, str):
+        raise SeriesError(f"categories is {categories!r}: give a list of columns, [{categories}].")
     cells = [(index, row) for index, row in enumerate(rows) if row is not None]
     if not cells:
         raise SeriesError(f"Column {column!r} holds no series in any training row.")
@@ -235,7 +253,8 @@ def fit_series(
     return {
         "channels": channels,
         "mean": moments.mean.tolist(),
-        "std": np.where(std > 0, std, 1.0).tolist(),  # a constant channel stays at zero
+        # a constant channel stays at zero, but for rounding
+        "std": np.where(std > _ROUNDING * np.maximum(1.0, np.abs(moments.mean)), std, 1.0).tolist(),
         "length": length or moments.longest,
         "categories": known,
     }
@@ -251,7 +270,7 @@ def _known_categories(rows: Sequence[Mapping[str, Any]], categories: Sequence[st
     for name in columns:
         values = {row[name] for row in rows if isinstance(row.get(name), Hashable)} - {None}
         if name in categories or any(isinstance(value, (str, bool)) for value in values):
-            found[name] = sorted(str(value) for value in values if value == value)  # NaN is not
+            found[name] = sorted({_category(value) for value in values if not _is_unknown(value)})
     return found
 
 

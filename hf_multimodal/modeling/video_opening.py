@@ -18,6 +18,7 @@ except ImportError:
     av = None
 
 DEFAULT_MAX_SECONDS = 600.0
+MAX_FRAMES = 100_000
 # FFmpeg's names of containers that hold their frames themselves: a playlist, for one, would make it read other files.
 SAFE_FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "ogg", "gif", "apng")
 
@@ -51,9 +52,9 @@ def open_video(
     """Opens one clip and returns some of its frames, see `sample_frames`.
 
     Args:
-        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG, OGG, GIF or APNG), the path of a local file, the mapping
-            `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8 array (T, H, W, 3), or a list
-            of frames, each of which `open_image` opens.
+        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG, OGG, GIF or APNG; a picture is a clip of one frame), the path
+            of a local file, the mapping `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8
+            array (T, H, W, 3), or a list of frames, each of which `open_image` opens.
         num_frames: How many frames.
         max_pixels: Largest height times width of a frame that is decoded.
         max_seconds: Longest clip that is decoded.
@@ -95,18 +96,22 @@ def encode_video(value: Any, frames_per_second: int = 8) -> bytes:  # noqa: ANN4
     Raises:
         VideoError: as `open_video`.
     """
-    from PIL import Image
-
+    if av is None:
+        raise VideoError("clips are encoded by PyAV, which is not installed: pip install av.")
     if isinstance(value, np.ndarray):
-        frames = [Image.fromarray(frame) for frame in _from_array(value, max(1, len(value)))]
-    elif isinstance(value, Sequence) and not isinstance(value, str) and value:
-        frames = [Image.fromarray(frame) for frame in _from_frames(value, len(value), DEFAULT_MAX_PIXELS)]
+        frames = _from_array(value, max(1, len(value)))
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and value:
+        frames = _from_frames(value, len(value), DEFAULT_MAX_PIXELS)
     else:
         raise VideoError(f"a value of type {type(value).__name__} has no frames to encode.")
     buffer = io.BytesIO()
-    frames[0].save(
-        buffer, "PNG", save_all=True, append_images=frames[1:], duration=round(1000 / frames_per_second), blend=0
-    )
+    with av.open(buffer, "w", format="apng") as container:  # Pillow would merge frames that are the same
+        stream = container.add_stream("apng", rate=frames_per_second)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "rgb24"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
     return buffer.getvalue()
 
 
@@ -154,32 +159,57 @@ def _decode(encoded: bytes, num_frames: int, max_pixels: int, max_seconds: float
         raise VideoError("clips are decoded by PyAV, which is not installed: pip install av.")
     try:
         count = _check_and_count(encoded, max_pixels, max_seconds)
-        chosen = sample_frames(count, num_frames)
-        frames: dict[int, np.ndarray] = {}
-        with _opened(encoded) as container:
-            for index, frame in enumerate(container.decode(video=0)):
-                if index in chosen:
-                    if frame.width * frame.height > max_pixels:
-                        raise VideoError(_too_large(frame.width, frame.height, max_pixels))
-                    frames[index] = _upright(frame)
-                if index >= chosen[-1]:
-                    break
-    except (av.error.FFmpegError, OSError, EOFError, IndexError) as error:
-        raise VideoError(
-            f"this is not a clip that can be read, or it is damaged ({error}). Convert it to MP4, or drop the row."
-        ) from error
-    if chosen[-1] not in frames:
-        raise VideoError(
-            f"the clip is truncated or damaged: its {count} frames cannot all be decoded. Write the file again, or "
-            "drop the row."
-        )
-    if len({frame.shape for frame in frames.values()}) > 1:
+        frames, decoded = _decode_frames(encoded, sample_frames(count, num_frames), max_pixels)
+        if 0 < decoded < count:  # packets without a frame of their own: trimmed lead-ins, fields
+            frames, _ = _decode_frames(encoded, sample_frames(decoded, num_frames), max_pixels)
+    except VideoError:
+        raise
+    except av.error.FFmpegError as error:
+        still = _still(encoded, max_pixels)
+        if still is None:
+            raise VideoError(_damaged(error)) from error
+        return np.stack([still] * num_frames)
+    except (OSError, EOFError, LookupError, ValueError) as error:
+        raise VideoError(_damaged(error)) from error
+    if not frames:
+        raise VideoError("none of the clip's frames can be decoded. Write the file again, or drop the row.")
+    if len({frame.shape for frame in frames}) > 1:
         raise VideoError("the clip changes its size on the way. Convert it to one size, or drop the row.")
-    return np.stack([frames[index] for index in chosen])
+    return np.stack(frames)
+
+
+def _damaged(error: Exception) -> str:
+    return f"this is not a clip that can be read, or it is damaged ({error}). Convert it to MP4, or drop the row."
+
+
+def _still(encoded: bytes, max_pixels: int) -> np.ndarray | None:
+    """Opens a picture, which is a clip of one frame; returns None of what is no picture."""
+    try:
+        return np.asarray(open_image(encoded, max_pixels=max_pixels))
+    except ImageError:
+        return None
+
+
+def _decode_frames(encoded: bytes, chosen: list[int], max_pixels: int) -> tuple[list[np.ndarray], int]:
+    """Decodes up to the last frame chosen; returns the chosen ones, none if one is lacking, and how many there were."""
+    frames: dict[int, np.ndarray] = {}
+    decoded = 0
+    with _opened(encoded) as container:
+        container.streams.video[0].codec_context.options = {"max_pixels": str(max_pixels)}
+        for index, frame in enumerate(container.decode(video=0)):
+            decoded = index + 1
+            if frame.width * frame.height > max_pixels:
+                raise VideoError(_too_large(frame.width, frame.height, max_pixels))
+            if index in chosen:
+                frames[index] = _upright(frame)
+            if index >= chosen[-1]:
+                return [frames[index] for index in chosen], decoded
+    return [], decoded
 
 
 def _opened(encoded: bytes) -> Any:  # noqa: ANN401 (PyAV's container)
-    return av.open(io.BytesIO(encoded), options={"format_whitelist": ",".join(SAFE_FORMATS)})
+    options = {"format_whitelist": ",".join(SAFE_FORMATS)}
+    return av.open(io.BytesIO(encoded), options=options, metadata_errors="replace")
 
 
 def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float) -> int:
@@ -188,25 +218,24 @@ def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float) -> int
         if not container.streams.video:
             raise VideoError("the file holds no moving pictures. Use None for an absent clip, or drop the row.")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise VideoError("the clip is encoded in a way that is not known. Convert it to MP4 with H.264.")
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > max_pixels:
             raise VideoError(_too_large(width, height, max_pixels))
-        count, first, last = 0, None, 0.0
+        times = []
         for packet in container.demux(stream):
-            if packet.size:
-                count += 1
-                if packet.pts is not None and packet.time_base is not None:
-                    seconds = float(packet.pts * packet.time_base)
-                    first = seconds if first is None else min(first, seconds)
-                    last = max(last, seconds)
-                    if last - first > max_seconds:
-                        raise VideoError(
-                            f"the clip lasts over {max_seconds:,.0f} s, which is the limit. Cut it, or raise "
-                            "max_seconds if you trust where it comes from."
-                        )
-    if count == 0:
+            if packet.size and not packet.is_discard:
+                known = packet.pts is not None and packet.time_base is not None
+                times.append(float(packet.pts * packet.time_base) if known else 0.0)
+                if max(times[-1] - times[0], times[0] - times[-1]) > max_seconds or len(times) > MAX_FRAMES:
+                    raise VideoError(
+                        f"the clip is longer than {max_seconds:,.0f} s or {MAX_FRAMES:,} frames. Cut it, or raise "
+                        "max_seconds if you trust where it comes from."
+                    )
+    if not times:
         raise VideoError("the clip has no frames. Use None for an absent one, or drop the row.")
-    return count
+    return len(times)
 
 
 def _too_large(width: int, height: int, max_pixels: int) -> str:

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A saved model on new rows: evaluation and prediction, on one process or sharded over several by the Trainer."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, labels_from_config
 from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
-from hf_multimodal.evaluation.predictions import METRICS, write_predictions
+from hf_multimodal.evaluation.predictions import METRICS, metrics_json, write_predictions
 from hf_multimodal.modeling.configuration_multimodal import WEIGHTING_FUSIONS, check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
@@ -109,7 +108,7 @@ def evaluate_model(
                 references=result.label_ids,
                 weights=weights,
             )
-            (output / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+            (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
     return metrics
 
 

@@ -17,9 +17,10 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.columns import flatten_columns
-from hf_multimodal.data.labels import LabelSchema, check_labels
+from hf_multimodal.data.label_inference import column_values
+from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
-from hf_multimodal.evaluation.predictions import METRICS
+from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
@@ -84,6 +85,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     processor.check_model(model.config)
     # The arguments know the processes, under every launcher, so they come before anything is shared out.
     arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
+    if arguments.load_best_model_at_end and isinstance(schema, TaskSchemas):
+        _check_choice(str(arguments.metric_for_best_model), schema, splits["validation"])
     state = PartialState()
     collator = MultimodalCollator(processor, schema, config.data.columns)
     if config.data.check_rows:
@@ -123,6 +126,18 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     return RunResult(folder, metrics, names, {role: len(rows) for role, rows in splits.items()})
 
 
+def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
+    """Refuses to choose a model by a task of which no validation row has a label."""
+    for task in schemas.schemas:
+        if metric.removeprefix("eval_").startswith(f"{task}_"):
+            values = column_values(validation, f"label.{task}") or ()
+            if all(schemas.encode(task, value, row=0, column=task) is None for value in values):
+                raise ValueError(
+                    f"training.metric_for_best_model={metric}, but no validation row has a label of {task!r}: choose "
+                    "another metric."
+                )
+
+
 def _check_resumed(config: RunConfig, folder: Path) -> float:
     """Checks that a run to be resumed is the same one, and returns the seconds it has trained, where it was finished.
 
@@ -153,7 +168,7 @@ def _write_results(
     config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, datasets.Dataset]
 ) -> None:
     folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
-    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    (folder / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
     facts = CardFacts(
         architecture=type(model).__name__,
         metrics={role: values for role, values in metrics.items() if role != "training"},

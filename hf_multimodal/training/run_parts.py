@@ -17,6 +17,7 @@ from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.hub.model_card import CARD_FIELDS
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS, MultimodalConfig
+from hf_multimodal.modeling.configuration_towers import parse_tower, tower_config
 from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForClassification,
     MultimodalForQuestionAnswering,
@@ -92,6 +93,8 @@ def _check_labels_of_run(config: RunConfig) -> None:
         )
     if config.task != "multi_task" and not isinstance(labels, str):
         raise ValueError(f"data.columns.label is {labels!r}: for several tasks set task: multi_task.")
+    if config.task == "multi_task" and config.training.get("label_smoothing_factor"):
+        raise ValueError("training.label_smoothing_factor knows one task only: set model.label_smoothing.")
     types = config.data.problem_type
     if isinstance(types, Mapping):
         check_fields(types, labels if isinstance(labels, Mapping) else (), "data.problem_type.")
@@ -101,13 +104,22 @@ def _towers_from_rows(config: RunConfig, train: datasets.Dataset) -> dict[str, A
     """The tower descriptions, with what they take from the training rows: vocabulary, statistics of series."""
     towers = config.resolved_towers()
     series = towers.get("series")
+    series = {"path": series} if isinstance(series, str) else series
     if isinstance(series, dict) and "channels" not in (series.get("preprocessing") or {}):
         column = source_name(config.data.columns, "series")
-        options = series.get("preprocessing") or {}
+        options = dict(series.get("preprocessing") or {})
         check_fields(options, ("length", "categories"), "towers.series.preprocessing.")
+        options.setdefault("length", _length_of_encoder(series))
         fitted = fit_series(column_values(train, "series") or (), **options, column=column)
         towers = {**towers, "series": {**series, "preprocessing": fitted}}
     return _with_tokenizer(towers, train)
+
+
+def _length_of_encoder(series: Mapping[str, Any]) -> int | None:
+    """The length of series that a pretrained encoder reads, or that its configuration asks for."""
+    if series.get("path") is not None:
+        return getattr(tower_config("series", parse_tower("series", series)), "context_length", None)
+    return (series.get("config") or {}).get("context_length")
 
 
 def _with_tokenizer(towers: dict[str, Any], train: datasets.Dataset) -> dict[str, Any]:

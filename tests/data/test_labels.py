@@ -278,6 +278,6 @@ def test_one_answer_is_nothing_to_learn():
 
 def test_whole_numbers_with_gaps_are_ambiguous():
     dataset = datasets.Dataset.from_dict({"label": [1.0, 2.0, None]})
-    with pytest.raises(ValueError, match="whole numbers with gaps.*set problem_type to regression"):
+    with pytest.raises(ValueError, match="whole numbers with gaps.*to single_label_classification or to regression"):
         LabelSchema.from_dataset(dataset)
     assert LabelSchema.from_dataset(dataset, problem_type="regression").problem_type == "regression"

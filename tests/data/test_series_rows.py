@@ -117,6 +117,7 @@ def test_names_of_columns():
         ({"series": ["age"], "label": {"x": "age"}}, "Column 'age' is named more than once"),
         ({"series": "age", "series.b": "fare"}, "columns maps both series and parts of it"),
         ({"text.a": "note"}, "Unknown column name 'text.a'"),
+        ({"series": []}, r"columns.series is \[\]: name a column, or leave it out"),
     ],
 )
 def test_columns_that_cannot_be(columns, message):
@@ -146,6 +147,34 @@ def test_several_labels_or_targets_that_are_missing():
     nan = math.nan
     torch.testing.assert_close(labels["marks"], torch.tensor([[0.0, 1.0], [nan, nan]]), equal_nan=True)
     torch.testing.assert_close(labels["place"], torch.tensor([[nan, nan], [1.0, 2.0]]), equal_nan=True)
+
+
+def test_a_batch_has_every_task_or_none():
+    """Batches of rows that name different tasks can be put together."""
+    both = collator([[1.0]], None, SCHEMAS)([{"series": [1.0], "label.alive": "yes"}])["labels"]
+    assert both["alive"].tolist() == [1]
+    assert both["rooms"].isnan().tolist() == [True]
+
+
+def test_a_task_that_nobody_declared():
+    with pytest.raises(ValueError, match="Unknown task 'alvie'. Did you mean 'alive'\\? Known: alive, rooms"):
+        collator([[1.0]], None, SCHEMAS)([{"series": [1.0], "label.alvie": "yes"}])
+
+
+def test_whole_numbers_with_gaps_are_classes_where_one_says_so():
+    rows = datasets.Dataset.from_dict({"label.kind": [1.0, None, 3.0]})
+    schema = LabelSchema.from_dataset(rows, column="label.kind", problem_type="single_label_classification")
+    assert schema.names == ("1", "3")
+    assert TaskSchemas({"kind": schema}).encode("kind", 3.0, row=0, column="kind") == 1
+    assert TaskSchemas({"kind": schema}).encode("kind", float("nan"), row=0, column="kind") is None
+
+
+def test_nothing_is_written_beside_the_source(tmp_path):
+    people().save_to_disk(tmp_path / "set")
+    before = sorted(tmp_path.rglob("*"))
+    rows = load_rows(datasets.load_from_disk(tmp_path / "set"), split=None, columns=TABLE)
+    assert rows[0]["series"]["age"] == 20
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_rows_without_labels_make_a_batch_without():

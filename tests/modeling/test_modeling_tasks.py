@@ -10,8 +10,10 @@ from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation
 
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS
 from hf_multimodal.modeling.modeling_losses import uncertainty_weighted
+from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
-from tests.tiny import tiny_batch, tiny_model
+from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
+from tests.tiny import TEXTS, tiny_batch, tiny_model, tiny_processor
 
 TASKS = {
     "kind": {"problem_type": "single_label_classification", "labels": ["a", "b", "c"]},
@@ -103,11 +105,51 @@ def test_options_go_to_the_tasks_they_are_for():
     plain = model()(**tiny_batch(labels=LABELS)).task_losses
     other = model(label_smoothing=0.2, focal_gamma=2.0)(**tiny_batch(labels=LABELS)).task_losses
     assert {name for name in plain if not torch.equal(plain[name], other[name])} == {"kind", "marks"}
-    weighted = {**TASKS, "kind": {**TASKS["kind"], "class_weights": [1.0, 1.0, 5.0]}}
-    tasks = tiny_model(MultimodalForMultiTask, image="timm resnet", tasks=weighted)
+    tasks = model(class_weights={"kind": [1.0, 1.0, 5.0]})
     output = tasks(**tiny_batch(labels=LABELS))
     expected = F.cross_entropy(output.logits["kind"][[0, 2]], torch.tensor([2, 0]), torch.tensor([1.0, 1.0, 5.0]))
     torch.testing.assert_close(output.task_losses["kind"], expected)
+
+
+def test_learned_weights_wait_for_labels():
+    """The variance of a task without labels in a batch stays as it is."""
+    tasks = model(task_weighting="uncertainty")
+    labels = {"kind": torch.full((3,), -100), "type": LABELS["type"]}
+    tasks(**tiny_batch(labels=labels)).loss.backward()
+    gradient = dict(zip(tasks.config.task_names, tasks.log_variances.grad.tolist(), strict=True))
+    assert gradient["kind"] == gradient["marks"] == 0.0
+    assert gradient["type"] != 0.0
+
+
+def test_rows_of_weight_zero_alone():
+    tasks = model(class_weights={"kind": [0.0, 1.0, 1.0]})
+    assert tasks(**tiny_batch(labels={"kind": torch.tensor([0, -100, -100])})).loss.item() == 0.0
+
+
+def test_names_that_transformers_uses_itself():
+    names = ("self", "past_key_values", "items")
+    tasks = dict.fromkeys(names, TASKS["kind"])
+    pipe = MultimodalClassificationPipeline(
+        model=tiny_model(MultimodalForMultiTask, tasks=tasks), processor=tiny_processor()
+    )
+    assert set(pipe({"text": TEXTS[0]})) == set(names)
+    assert [set(row) for row in pipe([{"text": text} for text in TEXTS], batch_size=2)] == [set(names)] * 3
+
+
+@pytest.mark.parametrize("cls", [MultimodalForClassification, MultimodalForQuestionAnswering])
+def test_models_of_one_task_refuse_several(cls, tmp_path):
+    with pytest.raises(ValueError, match=f"{cls.__name__} is for one task, but the configuration has kind, marks"):
+        tiny_model(cls, tasks=TASKS)
+    model().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="use MultimodalForMultiTask"):
+        cls.from_pretrained(tmp_path)
+
+
+def test_several_tasks_alone_have_weightings():
+    with pytest.raises(ValueError, match="task_weighting='uncertainty' is for several tasks"):
+        tiny_model(MultimodalForClassification, task_weighting="uncertainty")
+    with pytest.raises(ValueError, match="of one it is a list"):
+        tiny_model(MultimodalForClassification, class_weights={"kind": [1.0, 1.0]})
 
 
 def test_the_same_batch_gives_the_same_logits():
@@ -148,7 +190,10 @@ KIND = TASKS["kind"]
         ({"tasks": {"kind": {"labels": ["a"]}}}, "Unknown problem_type of task 'kind' 'missing'"),
         ({"tasks": {"kind": {**KIND, "problem_type": "regresion"}}}, "Did you mean 'regression'"),
         ({"tasks": {"kind": {**KIND, "label": ["a"]}}}, "Unknown field of task 'kind' 'label'. Did you mean 'labels'"),
-        ({"tasks": {"kind": {**KIND, "class_weights": [1.0]}}}, "Task 'kind' has 3 labels, but 1 class_weights"),
+        ({"tasks": TASKS, "class_weights": {"kind": [1.0]}}, "class_weights of task .kind.=.*each of the 3 labels"),
+        ({"tasks": TASKS, "class_weights": {"kind": [1.0, -1.0, 0.0]}}, "none negative"),
+        ({"tasks": TASKS, "class_weights": {"kidn": [1.0]}}, "Unknown task in class_weights 'kidn'"),
+        ({"tasks": TASKS, "class_weights": [1.0, 2.0]}, "of several tasks it maps each task to its weights"),
         ({"tasks": TASKS, "task_weights": {"size": 1.0}}, "Unknown task in task_weights 'size'"),
         ({"tasks": TASKS, "task_weights": {"kind": -1.0}}, "it cannot be negative"),
         ({"tasks": TASKS, "task_weighting": "learned"}, "Unknown task_weighting 'learned'.*Known: fixed, uncertainty"),

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Series and table rows: statistics of the training rows, what is unknown, categories, and what is refused."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,28 @@ def test_a_table_tells_numbers_from_categories():
     assert made["series_categories"].tolist() == [[1, 1, 2], [2, 2, 0], [0, 0, 1], [0, 2, 0]]
 
 
+def test_whole_numbers_are_the_same_categories_with_and_without_gaps():
+    """A column of integers with gaps comes as floats."""
+    fitted = fit_series(
+        [{"x": 0.5, "port": 1.0}, {"x": 1.5, "port": math.nan}, {"x": 1.0, "port": 2.0}], categories=["port"]
+    )
+    assert fitted["categories"] == {"port": ["1", "2"]}
+    processor = MultimodalSeriesProcessor(**fitted)
+    made = processor([{"x": 1.0, "port": port} for port in (2, 2.0, np.int64(2), "2", None)], return_tensors="np")
+    assert made["series_categories"].tolist() == [[2], [2], [2], [2], [0]]
+
+
+def test_a_category_never_seen_is_something_known():
+    processor = MultimodalSeriesProcessor(**fit_series([{"a": "x"}, {"a": "y"}]))
+    assert processor([{"a": "z"}], return_tensors="np")["series_categories"].tolist() == [[0]]
+    with pytest.raises(SeriesError, match="nothing in the series is known"):
+        processor([{"a": None}])
+
+
+def test_constant_channels_in_spite_of_rounding():
+    assert fit_series([{"x": [0.1] * 10}, {"x": [0.1] * 7}])["std"] == [1.0]
+
+
 def test_a_table_of_categories_alone():
     fitted = fit_series([{"a": "x"}, {"a": "y"}])
     made = MultimodalSeriesProcessor(**fitted)([{"a": "y"}], return_tensors="np")
@@ -93,7 +117,7 @@ ROW = MultimodalSeriesProcessor(["x", "y"], length=1, categories={"kind": ["a"]}
     [
         (SERIES, [[np.nan, np.nan]] * 3, "nothing in the series is known. Use None for an absent one"),
         (ROW, {"x": None, "y": float("nan"), "kind": None}, "nothing in the series is known"),
-        (ROW, {"x": None, "kind": "never seen"}, "nothing in the series is known"),
+        (SERIES, [[1e300, 1.0]], "too far from those of training"),
         (SERIES, [[1, 2, 3]], r"of shape \(1, 3\), but wants one or more steps of 2 channels \(x, y\): \(steps, 2\)"),
         (SERIES, np.zeros((2, 3)), "Are steps and channels in the wrong order"),
         (SERIES, [1.0, 2.0], r"of shape \(2,\), but wants"),
@@ -134,5 +158,9 @@ def test_statistics_must_fit():
         MultimodalSeriesProcessor(["x", "y"], mean=[0.0], std=[1.0, 1.0])
     with pytest.raises(ValueError, match="at least one channel of numbers, or column of categories"):
         MultimodalSeriesProcessor([])
+    with pytest.raises(ValueError, match="a standard deviation is above zero"):
+        MultimodalSeriesProcessor(["x"], std=[0.0])
+    with pytest.raises(SeriesError, match=r"categories is 'port': give a list of columns, \[port\]"):
+        fit_series(TABLE, categories="port")
     with pytest.raises(ValueError, match="length=0"):
         MultimodalSeriesProcessor(["x"], length=0)

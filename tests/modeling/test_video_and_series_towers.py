@@ -20,6 +20,7 @@ from hf_multimodal.modeling.configuration_multimodal import FUSIONS, MultimodalC
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalModel
 from hf_multimodal.modeling.modeling_towers import SeriesTower, build_backbone
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.modeling.series_processing_multimodal import fit_series
 from tests.tiny import (
     IMAGE_TOWERS,
     NUM_FRAMES,
@@ -146,9 +147,9 @@ def test_unknown_steps_count_as_nothing(name):
     output = tower(None, **inputs)
     # of 8 steps in patches of 4, the second row knows 3 of either channel: its second patches are not real
     assert output.mask.tolist() == [[True] * 5, [True, False, True, False, True], [True] * 5]
-    inputs["series_values"] = torch.where(inputs["series_mask"] == 1, inputs["series_values"], 9.0)
-    changed = tower(None, **inputs)
-    torch.testing.assert_close(changed.tokens, output.tokens)
+    for other in (9.0, float("nan")):
+        inputs["series_values"] = torch.where(inputs["series_mask"] == 1, batch["series_values"], other)
+        torch.testing.assert_close(tower(None, **inputs).tokens, output.tokens)
 
 
 def test_channels_and_categories_are_told_apart():
@@ -175,6 +176,37 @@ def test_series_that_nobody_trained_on():
         model(series_values=torch.zeros(1, 4, 2), series_categories=torch.zeros(1, 1, dtype=torch.long))
     with pytest.raises(ValueError, match="Got 0 categorical columns, the model has 1"):
         model(series_values=torch.zeros(1, 8, 2))
+
+
+@pytest.mark.parametrize("name", ["patchtst", "patchtsmixer"])
+def test_the_level_of_a_series_reaches_the_encoder(name):
+    """Their own normalisation, row by row, would take away what the saved statistics keep."""
+    config = {key: value for key, value in SERIES_TOWERS[name].items() if key not in ("num_input_channels",)}
+    towers = {"series": {"config": config, "preprocessing": SERIES_PREPROCESSING}}
+    model = MultimodalModel.from_towers_pretrained(**towers, hidden_size=16, num_attention_heads=2).eval()
+    values, codes = torch.randn(1, 8, 2), torch.zeros(1, 1, dtype=torch.long)
+    low, high = (model(series_values=x, series_categories=codes).pooler_output for x in (values, 3 * values + 5))
+    assert (low - high).abs().max() > 1e-3
+
+
+def test_categories_alone_are_for_the_built_in_encoder():
+    table = fit_series([{"a": "x"}, {"a": "y"}])
+    with pytest.raises(ValueError, match="categories only, which patch_series alone reads"):
+        MultimodalModel.from_towers_pretrained(series={"config": {"model_type": "patchtst"}, "preprocessing": table})
+    model = MultimodalModel.from_towers_pretrained(series={"config": {}, "preprocessing": table})
+    assert (
+        model(series_values=torch.zeros(2, 1, 0), series_categories=torch.tensor([[1], [0]]))
+        .pooler_output.isfinite()
+        .all()
+    )
+
+
+def test_every_parameter_gets_a_gradient_where_a_batch_lacks_a_modality():
+    """Of two processes, one may have clips and the other not: DDP waits for the same parameters in both."""
+    model, processor = parts("timm resnet", "patch_series")
+    batch = processor(text=TEXTS, videos=[None] * 3, series=[None] * 3, return_tensors="pt")
+    model.train()(**batch, labels=torch.tensor([0, 1, 0])).loss.backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
 def test_an_encoder_that_needs_more_than_series():

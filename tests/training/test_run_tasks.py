@@ -49,6 +49,8 @@ def test_what_a_run_of_tasks_leaves_behind(finished):
     assert names <= set(finished.metrics["test"])
     assert all(math.isfinite(finished.metrics["test"][name]) for name in names)
     card = (finished.folder / "README.md").read_text()
+    assert '"series": {"speed": ' in card
+    assert '"brand": "x"}' in card
     assert "price (`regression`), 1 labels: price" in card
     assert "| split | loss | level_accuracy | level_f1 |" in card
     header = yaml.safe_load(card.split("---")[1])
@@ -148,6 +150,8 @@ def test_a_series_of_nothing_known_is_named(source, tmp_path):
         ({"data.problem_type": {"level": "regression"}}, "column 'label.level'|column 'level'"),
         ({"model.task_weights": {"leevl": 1.0}}, "Unknown task in task_weights 'leevl'. Did you mean 'level'"),
         ({"model.tasks": {}}, "model.tasks follows from the data"),
+        ({"training.label_smoothing_factor": 0.1}, "knows one task only: set model.label_smoothing"),
+        ({"model.class_weights": [1.0, 2.0]}, "of several tasks it maps each task to its weights"),
         ({"training.metric_for_best_model": "accuracy"}, "Unknown metric in training.metric_for_best_model 'accuracy'"),
         ({"towers.series.preprocessing": {"lenght": 3}}, "Unknown key towers.series.preprocessing.lenght"),
         ({"data.columns.series": ["speed", "brnd"]}, "There is no column 'brnd'. Did you mean 'brand'"),
