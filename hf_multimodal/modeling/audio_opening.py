@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .media_files import open_file
+
 try:  # a wheel that carries libsndfile; only sound needs it
     import soundfile
 except ImportError:
@@ -94,7 +96,7 @@ def _read(value: Any, max_seconds: float) -> tuple[np.ndarray, int]:  # noqa: AN
             raise AudioError("the sound holds no bytes (an empty file?). Write it again, or drop the row.")
         return _decode(io.BytesIO(value), max_seconds)
     if isinstance(value, (str, Path)):
-        return _from_file(value, max_seconds)
+        return open_file(value, "sound", AudioError, lambda encoded: _read(encoded, max_seconds))
     raise AudioError(
         f"a value of type {type(value).__name__} is not a sound. Give encoded bytes, the path of a local file, "
         "{'bytes': ..., 'path': ...} or {'array': ..., 'sampling_rate': ...}."
@@ -114,23 +116,6 @@ def _from_array(array: Any, rate: Any) -> tuple[np.ndarray, int]:  # noqa: ANN40
     if samples.ndim != 1:
         raise AudioError(f"samples of shape {samples.shape} are no sound: give (samples,) or (channels, samples).")
     return samples.astype(np.float32), int(rate)
-
-
-def _from_file(path: str | Path, max_seconds: float) -> tuple[np.ndarray, int]:
-    if "://" in str(path):
-        raise AudioError(f"{str(path)!r} is a URL, and URLs are not read. Download it, and give its bytes or its file.")
-    try:
-        encoded = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise AudioError(
-            f"there is no file {str(path)!r}. Correct the path, or use None for an absent sound."
-        ) from error
-    except OSError as error:
-        raise AudioError(f"the file {str(path)!r} cannot be read ({error}).") from error
-    try:
-        return _read(encoded, max_seconds)
-    except AudioError as error:
-        raise AudioError(f"the file {str(path)!r}: {error}") from error
 
 
 def _decode(file: io.BytesIO, max_seconds: float) -> tuple[np.ndarray, int]:

@@ -3,7 +3,6 @@
 """Opens an image of any kind safely: size checked before decoding, wholly decoded, upright, and RGB."""
 
 import io
-import os
 import struct
 import warnings
 import zlib
@@ -13,6 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .media_files import open_file
 
 DEFAULT_MAX_PIXELS = 50_000_000
 # Formats that are decoded inside this process: EPS, for one, would start Ghostscript.
@@ -60,7 +61,7 @@ def open_image(value: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Ima
         _refuse_empty(len(value))
         image = _decoded(_read_header(io.BytesIO(value)), max_pixels)
     elif isinstance(value, (str, Path)):
-        image = _from_file(value, max_pixels)
+        return open_file(value, "image", ImageError, lambda encoded: open_image(encoded, max_pixels=max_pixels))
     else:
         raise ImageError(
             f"a value of type {type(value).__name__} is not an image. Give a PIL image, a uint8 numpy array, encoded "
@@ -93,25 +94,6 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
         )
     _check_size(array.shape[1], array.shape[0], max_pixels)
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-
-
-def _from_file(path: str | Path, max_pixels: int) -> Image.Image:
-    if "://" in str(path):
-        raise ImageError(f"{str(path)!r} is a URL, and URLs are not read. Download it, and give its bytes or its file.")
-    try:
-        with open(path, "rb") as file:
-            _refuse_empty(os.fstat(file.fileno()).st_size)
-            return _decoded(_read_header(file), max_pixels)
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"there is no file {str(path)!r}. Correct the path, or use None for an absent image."
-        ) from error
-    except ImageError as error:
-        raise ImageError(f"the file {str(path)!r}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise ImageError(
-            f"the file {str(path)!r} cannot be read ({error}). Check that it is a readable file."
-        ) from error
 
 
 def _read_header(file: BinaryIO) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .image_opening import DEFAULT_MAX_PIXELS, ImageError, open_image
+from .media_files import open_file
 
 av: Any  # a wheel that carries FFmpeg's libraries; only clips need it
 try:
@@ -65,6 +66,7 @@ def open_video(
     Raises:
         VideoError: if the value is of another kind, is missing, damaged, empty, too large or too long.
     """
+    limits: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("bytes", "path") if value.get(key) is not None), None)
     if isinstance(value, np.ndarray):
@@ -74,7 +76,7 @@ def open_video(
             raise VideoError("the clip holds no bytes (an empty file?). Write it again, or drop the row.")
         return _decode(bytes(value), num_frames, max_pixels, max_seconds)
     if isinstance(value, (str, Path)):
-        return _from_file(value, num_frames, max_pixels, max_seconds)
+        return open_file(value, "clip", VideoError, lambda x: open_video(x, num_frames=num_frames, **limits))
     if isinstance(value, Sequence):
         return _from_frames(value, num_frames, max_pixels)
     raise VideoError(
@@ -135,23 +137,6 @@ def _from_frames(frames: Sequence[Any], num_frames: int, max_pixels: int) -> np.
     if len({frame.shape for frame in opened.values()}) > 1:
         raise VideoError("the clip's frames are of different sizes. Resize them to one.")
     return np.stack([opened[index] for index in chosen])
-
-
-def _from_file(path: str | Path, num_frames: int, max_pixels: int, max_seconds: float) -> np.ndarray:
-    if "://" in str(path):
-        raise VideoError(f"{str(path)!r} is a URL, and URLs are not read. Download it, and give its bytes or its file.")
-    try:
-        encoded = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise VideoError(
-            f"there is no file {str(path)!r}. Correct the path, or use None for an absent clip."
-        ) from error
-    except OSError as error:
-        raise VideoError(f"the file {str(path)!r} cannot be read ({error}).") from error
-    try:
-        return open_video(encoded, num_frames=num_frames, max_pixels=max_pixels, max_seconds=max_seconds)
-    except VideoError as error:
-        raise VideoError(f"the file {str(path)!r}: {error}") from error
 
 
 def _decode(encoded: bytes, num_frames: int, max_pixels: int, max_seconds: float) -> np.ndarray:

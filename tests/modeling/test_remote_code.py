@@ -23,7 +23,7 @@ TASKS = {
 }
 
 # Runs in an isolated interpreter that refuses to import the package.
-READER = """
+BLOCKER = """
 import json, sys
 
 class Blocker:
@@ -32,6 +32,8 @@ class Blocker:
             raise ModuleNotFoundError(f"{name} is absent here")
 
 sys.meta_path.insert(0, Blocker())
+"""
+READER = """
 auto_classes, source, target = json.loads(sys.argv[1]), sys.argv[2], sys.argv[3]
 
 import torch
@@ -65,7 +67,13 @@ print(json.dumps(answers))
 
 
 def read(path, source, target=""):
-    command = [sys.executable, "-I", "-c", READER, json.dumps({task: names[0] for task, names in TASKS.items()})]
+    command = [
+        sys.executable,
+        "-I",
+        "-c",
+        BLOCKER + READER,
+        json.dumps({task: names[0] for task, names in TASKS.items()}),
+    ]
     result = subprocess.run([*command, source, target], cwd=path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout.splitlines()[-1])
@@ -107,14 +115,6 @@ def test_loads_without_the_package_and_saves_again(tmp_path):
 
 # The same for a model of several tasks, for which transformers has no auto class.
 READER_OF_TASKS = """
-import json, sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "hf_multimodal":
-            raise ModuleNotFoundError(f"{name} is absent here")
-
-sys.meta_path.insert(0, Blocker())
 source, target = sys.argv[1:]
 
 import numpy as np
@@ -150,7 +150,7 @@ def test_tasks_over_clips_and_series_load_without_the_package(tmp_path):
     series = [{"x": [1.0, 2.0], "kind": "b"}]
     expected = model(**processor(text=TEXTS[:1], videos=[clip], series=series, return_tensors="pt")).logits
     for source, target in (("first", "second"), ("second", "third")):
-        command = [sys.executable, "-I", "-c", READER_OF_TASKS, source, target]
+        command = [sys.executable, "-I", "-c", BLOCKER + READER_OF_TASKS, source, target]
         result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stderr
         answer = json.loads(result.stdout.splitlines()[-1])
