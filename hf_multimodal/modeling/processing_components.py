@@ -21,7 +21,7 @@ COMPONENTS = {
     "video": "video_image_processor",
     "series": "series_feature_extractor",
 }
-# Of the arguments, as transformers passes them by position.
+# Of the arguments, as transformers passes them by position; it knows the first three by name.
 COMPONENT_ORDER = (
     "image_processor",
     "tokenizer",
@@ -44,14 +44,15 @@ class AbsentTokenizer:
 
 
 class ComponentNames:
-    """`get_attributes`: of the class, all components; of an instance, only those it has.
+    """`get_attributes`: of the class, those that transformers knows by name; of an instance, all those it has.
 
     ProcessorMixin refuses a component that is None; an image-only model has no tokenizer.
     """
 
     def __get__(self, instance: ProcessorMixin | None, owner: type) -> Callable[[], list[str]]:
-        names = list(COMPONENT_ORDER)
-        present = [n for n in names if instance is None or getattr(instance, n, None)]
+        if instance is None:
+            return lambda: list(COMPONENT_ORDER[:3])
+        present = [name for name in COMPONENT_ORDER if getattr(instance, name, None)]
         return lambda: present
 
 

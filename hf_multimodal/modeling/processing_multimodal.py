@@ -254,6 +254,12 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         return {**saved, "modalities": list(self.modalities)}
 
     @classmethod
+    def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
+        """Builds the processor from its components and what else was saved; called by `from_pretrained`."""
+        others = {key: value for key, value in processor_dict.items() if key not in COMPONENT_ORDER}
+        return super().from_args_and_dict(args, others, **kwargs)
+
+    @classmethod
     def _get_arguments_from_pretrained(
         cls,
         pretrained_model_name_or_path: str,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from .image_opening import DEFAULT_MAX_PIXELS, ImageError, open_image
 from .media_files import open_file
@@ -55,7 +56,7 @@ def open_video(
     Args:
         value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG, OGG, GIF or APNG; a picture is a clip of one frame), the path
             of a local file, the mapping `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8
-            array (T, H, W, 3), or a list of frames, each of which `open_image` opens.
+            array or tensor (T, H, W, 3) or (T, 3, H, W), or a list of frames, each of which `open_image` opens.
         num_frames: How many frames.
         max_pixels: Largest height times width of a frame that is decoded.
         max_seconds: Longest clip that is decoded.
@@ -69,8 +70,8 @@ def open_video(
     limits: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("bytes", "path") if value.get(key) is not None), None)
-    if isinstance(value, np.ndarray):
-        return _from_array(value, num_frames)
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        return _from_array(np.asarray(value), num_frames)
     if isinstance(value, (bytes, bytearray, memoryview)):
         if len(value) == 0:
             raise VideoError("the clip holds no bytes (an empty file?). Write it again, or drop the row.")
@@ -100,8 +101,8 @@ def encode_video(value: Any, frames_per_second: int = 8) -> bytes:  # noqa: ANN4
     """
     if av is None:
         raise VideoError("clips are encoded by PyAV, which is not installed: pip install av.")
-    if isinstance(value, np.ndarray):
-        frames = _from_array(value, max(1, len(value)))
+    if isinstance(value, (np.ndarray, torch.Tensor)):
+        frames = _from_array(np.asarray(value), max(1, len(value)))
     elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and value:
         frames = _from_frames(value, len(value), DEFAULT_MAX_PIXELS)
     else:
@@ -118,6 +119,8 @@ def encode_video(value: Any, frames_per_second: int = 8) -> bytes:  # noqa: ANN4
 
 
 def _from_array(array: np.ndarray, num_frames: int) -> np.ndarray:
+    if array.ndim == 4 and array.shape[3] != 3 and array.shape[1] == 3:  # as torchcodec decodes
+        array = array.transpose(0, 2, 3, 1)
     if array.ndim != 4 or array.shape[3] != 3 or array.dtype != np.uint8 or 0 in array.shape:
         raise VideoError(
             f"an array of dtype {array.dtype} and shape {array.shape} is not a clip. Give uint8 values from 0 to 255 "

@@ -7,6 +7,7 @@ import io
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from hf_multimodal.modeling.video_opening import VideoError, encode_video, open_video, sample_frames
@@ -122,7 +123,9 @@ def test_a_codec_that_is_not_known():
 
 def test_arrays_and_frames_are_taken_as_they_are():
     expected = FRAMES[[0, 10, 19]]
-    for value in (FRAMES, list(FRAMES), encode_video(FRAMES), encode_video(list(FRAMES))):
+    tensor = torch.from_numpy(FRAMES)
+    arrays = (FRAMES, FRAMES.transpose(0, 3, 1, 2), tensor, tensor.permute(0, 3, 1, 2))
+    for value in (*arrays, list(FRAMES), *map(encode_video, arrays), encode_video(list(FRAMES))):
         np.testing.assert_array_equal(open_video(value, num_frames=3), expected)
 
 
