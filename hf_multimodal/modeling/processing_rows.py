@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from .audio_opening import open_audio
 from .video_opening import open_video
@@ -71,7 +70,7 @@ def process_videos(
     there = [open_video(x, num_frames=num_frames) for x in videos if x is not None]
     if not there:
         return {}
-    frames = [Image.fromarray(frame) for clip in there for frame in clip]
+    frames = [frame for clip in there for frame in torch.from_numpy(clip).permute(0, 3, 1, 2)]
     pixels = image_processor(frames, **{**kwargs, "return_tensors": "pt"})["pixel_values"]
     return _with_blanks({"pixel_values_videos": pixels.unflatten(0, (len(there), num_frames))}, videos)
 
