@@ -8,8 +8,9 @@ Shapes: B rows, T steps, C channels, P patches, K categorical columns, W backbon
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
-from .modeling_tower_base import Tower, required_inputs
+from .modeling_tower_base import POSITION_STD, Tower, required_inputs
 
 
 class SeriesTower(Tower):
@@ -29,6 +30,12 @@ class SeriesTower(Tower):
         self.category_embeddings = nn.ModuleList(
             [nn.Embedding(1 + size, config.hidden_size) for size in config.category_sizes or ()]
         )
+
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the absent-modality token, the marks of the channels, and the categories."""
+        super().init_own_parameters(std)
+        for embedding in (self.channel_embedding, *self.category_embeddings):
+            init.normal_(embedding.weight, mean=0.0, std=POSITION_STD)
 
     def encode(  # type: ignore[override]
         self,

@@ -18,6 +18,10 @@ from transformers import initialization as init
 from .modeling_outputs import TowerOutput
 from .modeling_pretrained_towers import feature_layout
 
+# Standard deviation of learned positions at the start: as large as sine and cosine are, and as the tokens they mark. At the
+# usual 0.02 to 0.04 they drown in what they are added to, and order is learned late or never.
+POSITION_STD = 0.7
+
 
 def sincos_position_2d(
     height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype
@@ -199,4 +203,4 @@ def _blank_absent(x: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     return x.masked_fill(~present.view(-1, *[1] * (x.ndim - 1)), 0)
 
 
-__all__ = ["Tower", "drop_modalities", "flatten_features", "required_inputs", "sincos_position_2d"]
+__all__ = ["POSITION_STD", "Tower", "drop_modalities", "flatten_features", "required_inputs", "sincos_position_2d"]

@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
 
 from .modeling_attention import FusionAttention, GatedMLP
 from .modeling_pretrained_towers import read_features
-from .modeling_tower_base import Tower, required_inputs
+from .modeling_tower_base import POSITION_STD, Tower, required_inputs
 
 
 class ImageTower(Tower):
@@ -87,6 +88,11 @@ class VideoTower(ImageTower):
         self.pool_frames = config.pool_frames
         self.frame_positions = nn.Embedding(config.num_frames, config.hidden_size)
         self.temporal_layers = nn.ModuleList([TemporalLayer(config) for _ in range(config.num_temporal_layers)])
+
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the absent-modality token and the positions in time."""
+        super().init_own_parameters(std)
+        init.normal_(self.frame_positions.weight, mean=0.0, std=POSITION_STD)
 
     def encode(self, pixel_values_videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         """Encodes clips (B, T, 3, height, width) into tokens (B, T * L, H), or (B, T, H) where frames are pooled.

@@ -310,3 +310,27 @@ def test_clips_through_the_vision_half_of_a_dual_encoder(tmp_path):
     model = MultimodalModel.from_towers_pretrained(video=str(tmp_path), hidden_size=16, num_attention_heads=2)
     assert type(model.towers["video"].backbone).__name__ == "CLIPVisionModel"
     assert model(pixel_values_videos=torch.randn(1, 8, 3, SIDE, SIDE)).pooler_output.shape == (1, 16)
+
+
+@pytest.mark.parametrize("layers", [0, 1])
+def test_order_in_time_is_learned(layers):
+    """A square goes left or right: the frames are the same, their order alone tells."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(rows):
+        clips, labels = torch.zeros(rows, NUM_FRAMES, 3, SIDE, SIDE), torch.randint(0, 2, (rows,), generator=generator)
+        for clip, label in zip(clips, labels, strict=True):
+            top = int(torch.randint(4, 20, (1,), generator=generator))
+            for frame, left in zip(clip, (2, 12, 22) if label else (22, 12, 2), strict=True):
+                frame[:, top : top + 8, left : left + 8] = 1.0
+        return clips + 0.1 * torch.randn(clips.shape, generator=generator), labels
+
+    model = tiny_model(text=None, image=None, video="timm vit", num_labels=2, num_temporal_layers=layers).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(120):
+        clips, labels = draw(16)
+        model(pixel_values_videos=clips, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    clips, labels = draw(64)
+    assert (model.eval()(pixel_values_videos=clips).logits.argmax(-1) == labels).all()
