@@ -18,8 +18,8 @@ from transformers import initialization as init
 from .modeling_outputs import TowerOutput
 from .modeling_pretrained_towers import feature_layout
 
-# Standard deviation of learned positions at the start: as large as sine and cosine are, and about as the tokens they mark.
-# At the usual 0.02 to 0.04 they drown in what they are added to, and order is learned late or never.
+# Standard deviation of learned positions at the start: that of sine and cosine, about that of the tokens they mark. At
+# the usual 0.02 to 0.04 they drown in what they are added to, and order is learned late or never.
 POSITION_STD = 0.7
 
 
