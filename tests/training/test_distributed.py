@@ -110,6 +110,7 @@ def test_two_processes_refuse_a_taken_folder_and_resume(trained):
     assert metrics_of(trained / "run")["training"]["steps"] == 4
 
 
+@pytest.mark.distributed
 def test_two_processes_train_several_tasks(tmp_path):
     """Labels in dicts, of which rows lack some, are gathered like others; a head without labels does not stall DDP."""
     rows = tmp_path / "rows"
