@@ -67,6 +67,7 @@ def test_sounds_from_any_source(tmp_path, kind, streaming):
         (wav(np.zeros(0, np.float32)), r"Row 0, column 'clip': the sound has no samples"),
         (b"", r"Row 0, column 'clip': the sound holds no bytes"),
     ],
+    ids=["no sound", "no samples", "no bytes"],  # the bytes hold the time of day: each process would name its own
 )
 def test_bad_sounds_are_named(clip, message):
     rows = load_rows([{"clip": clip, "kind": "x"}], split=None, columns=COLUMNS)

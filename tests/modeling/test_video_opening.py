@@ -3,6 +3,7 @@
 """Clips from anywhere to frames, and what is wrong with those that cannot be used."""
 
 import io
+import itertools
 
 import av
 import numpy as np
@@ -75,7 +76,11 @@ def test_choice_of_frames():
     assert sample_frames(1, 2) == [0, 0]
 
 
-@pytest.mark.parametrize("value", [MP4, FRAMES, list(FRAMES), [Image.fromarray(frame) for frame in FRAMES]])
+@pytest.mark.parametrize(
+    "value",
+    [MP4, FRAMES, list(FRAMES), [Image.fromarray(frame) for frame in FRAMES]],
+    ids=["encoded", "array", "arrays", "images"],
+)
 def test_a_short_clip_repeats_its_last_frame(value):
     found = greys(open_video(value, num_frames=23))
     np.testing.assert_allclose(found[:20], 12 * np.arange(20), atol=4)
@@ -168,6 +173,7 @@ WAVE = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00@\x1f\x00\x
         (["frame.png"], "a frame cannot be used: there is no file"),
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)], "frames are of different sizes"),
     ],
+    ids=itertools.count(),
 )
 def test_what_it_refuses(value, message):
     with pytest.raises(VideoError, match=message):
