@@ -22,7 +22,8 @@ except ImportError:
 DEFAULT_MAX_SECONDS = 600.0
 MAX_FRAMES = 100_000
 # FFmpeg's names of containers that hold their frames themselves: a playlist, for one, would make it read other files.
-SAFE_FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegvideo", "mpegts", "ogg", "gif", "apng")
+# MPEG program streams are left out: PyAV before 18 crashes on them.
+SAFE_FORMATS = ("mov", "mp4", "matroska", "webm", "avi", "mpegts", "ogg", "gif", "apng")
 
 
 class VideoError(ValueError):
@@ -54,7 +55,7 @@ def open_video(
     """Opens one clip and returns some of its frames, see `sample_frames`.
 
     Args:
-        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG, OGG, GIF or APNG; a picture is a clip of one frame), the path
+        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG-TS, OGG, GIF or APNG; a picture is a clip of one frame), the path
             of a local file, the mapping `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8
             array or tensor (T, H, W, 3) or (T, 3, H, W), or a list of frames, each of which `open_image` opens.
         num_frames: How many frames.

@@ -46,7 +46,6 @@ def greys(frames):
         ("matroska", "mpeg4", "yuv420p"),
         ("avi", "mpeg4", "yuv420p"),
         ("mpegts", "mpeg2video", "yuv420p"),
-        ("mpeg", "mpeg1video", "yuv420p"),
         ("apng", "apng", "rgb24"),
     ],
 )
