@@ -55,7 +55,7 @@ def open_video(
     """Opens one clip and returns some of its frames, see `sample_frames`.
 
     Args:
-        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG-TS, OGG, GIF or APNG; a picture is a clip of one frame), the path
+        value: Encoded bytes (MP4, WebM, MKV, AVI, MPEG-TS, OGG, GIF, APNG; a picture is a clip of one frame), the path
             of a local file, the mapping `{"bytes": …, "path": …}` that `datasets.Video(decode=False)` yields, a uint8
             array or tensor (T, H, W, 3) or (T, 3, H, W), or a list of frames, each of which `open_image` opens.
         num_frames: How many frames.
