@@ -5,6 +5,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -110,16 +111,20 @@ class MultimodalCollator:
             raise RowError(f"Row {row_id!r}, column {self._source(modality)!r}: {error}") from error
 
     def _labels(self, rows: Sequence[Row], row_ids: list[int | str], schema: LabelSchema) -> torch.Tensor:
-        column = self._source("label")
+        labels = self._encode(rows, row_ids, "label", schema.encode)
+        is_index = schema.problem_type == "single_label_classification"
+        return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
+
+    def _encode(
+        self, rows: Sequence[Row], row_ids: list[int | str], column: str, encode: Callable[..., Any]
+    ) -> list[Any]:
+        source = self._source(column)
         try:
-            labels = [
-                schema.encode(row.get("label"), row=row_id, column=column)
-                for row, row_id in zip(rows, row_ids, strict=True)
+            return [
+                encode(row.get(column), row=row_id, column=source) for row, row_id in zip(rows, row_ids, strict=True)
             ]
         except LabelError as error:
             raise RowError(str(error)) from error
-        is_index = schema.problem_type == "single_label_classification"
-        return torch.tensor(labels, dtype=torch.long if is_index else torch.float)
 
     @staticmethod
     def _check_tasks(rows: Sequence[Row], schemas: TaskSchemas) -> None:
@@ -132,14 +137,7 @@ class MultimodalCollator:
     ) -> dict[str, torch.Tensor]:
         labels = {}
         for task, schema in schemas.schemas.items():
-            column = f"label.{task}"
-            try:
-                values = [
-                    schemas.encode(task, row.get(column), row=row_id, column=self._source(column))
-                    for row, row_id in zip(rows, row_ids, strict=True)
-                ]
-            except LabelError as error:
-                raise RowError(str(error)) from error
+            values = self._encode(rows, row_ids, f"label.{task}", partial(schemas.encode, task))
             is_index = schema.problem_type == "single_label_classification"
             is_list = schema.problem_type == "multi_label_classification" or schema.num_labels > 1
             missing: Any = NO_LABEL if is_index else [math.nan] * schema.num_labels if is_list else math.nan

@@ -219,5 +219,6 @@ def _check_column(
     row_ids: Iterable[int | str] = range(len(values))
     if "row_id" in dataset.column_names:
         row_ids = column_values(dataset, "row_id") or ()
+    source = source_name(columns, column)
     for row, value in zip(row_ids, values, strict=True):
-        encode(value, row=row, column=source_name(columns, column))
+        encode(value, row=row, column=source)

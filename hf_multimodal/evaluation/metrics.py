@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import datasets
 import evaluate
 import numpy as np
+import torch
 from sklearn import metrics as sk
 
-from hf_multimodal.modeling.modeling_losses import NO_LABEL
+from hf_multimodal.modeling.modeling_losses import known_rows
 
 _CITATION = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011."
 
@@ -144,9 +145,7 @@ def build_compute_metrics(problem_type: ProblemType) -> Callable[[Any], dict[str
 
 def known_labels(labels: np.ndarray) -> np.ndarray:
     """Says which rows have a label, (rows,) bool: in the others stands -100, or NaN."""
-    labels = np.asarray(labels)
-    known = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != NO_LABEL
-    return known if known.ndim == 1 else known.all(axis=1)
+    return known_rows(torch.as_tensor(labels)).numpy()
 
 
 def compute_scores(logits: np.ndarray, labels: np.ndarray, problem_type: str) -> dict[str, float]:
