@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MultimodalForQuestionAnswering,
         MultimodalModel,
     )
+    from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
     from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
     from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -40,6 +41,7 @@ __all__ = [
     "MultimodalForClassification",
     "MultimodalForMultiTask",
     "MultimodalForQuestionAnswering",
+    "MultimodalForRetrieval",
     "MultimodalImageProcessor",
     "MultimodalModel",
     "MultimodalProcessor",
@@ -61,6 +63,7 @@ _MODULE_OF = {
     "MultimodalForClassification": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalForMultiTask": "hf_multimodal.modeling.modeling_tasks",
     "MultimodalForQuestionAnswering": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalForRetrieval": "hf_multimodal.modeling.modeling_retrieval",
     "MultimodalImageProcessor": "hf_multimodal.modeling.image_processing_multimodal",
     "MultimodalModel": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalProcessor": "hf_multimodal.modeling.processing_multimodal",

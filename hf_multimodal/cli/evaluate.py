@@ -23,17 +23,31 @@ def evaluate(
     missing: Annotated[
         bool, typer.Option("--missing", help="Also measure how the metrics fall as more rows lack each modality.")
     ] = False,
+    rerank: Annotated[
+        int, typer.Option(min=0, help="Of retrieval: also rerank so many candidates of each query by the match head.")
+    ] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
     from accelerate import PartialState
 
     from hf_multimodal.cli.train import format_metrics
-    from hf_multimodal.training.inference import RowSource, evaluate_model, measure_missing_rates
+    from hf_multimodal.training.inference import RowSource, evaluate_model, is_retrieval_model, measure_missing_rates
 
     if output is not None:
         check_results_folder(output, overwrite)
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
+    if is_retrieval_model(model):
+        from hf_multimodal.retrieval.evaluate import evaluate_retrieval
+
+        if missing:
+            raise ValueError("--missing is for models that predict: a search needs the modality it searches by.")
+        found = evaluate_retrieval(model, rows, rerank=rerank, output=output, batch_size=batch_size)
+        if PartialState().is_main_process:
+            typer.echo(format_metrics({rows.split or "rows": found}))
+        return
+    if rerank:
+        raise ValueError("--rerank is for models made with task: retrieval.")
     metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(format_metrics({rows.split or "rows": metrics}))

@@ -10,8 +10,11 @@ import typer
 import yaml
 
 from hf_multimodal import __version__
+from hf_multimodal.cli.embed import embed
 from hf_multimodal.cli.evaluate import evaluate
+from hf_multimodal.cli.index import index
 from hf_multimodal.cli.predict import predict
+from hf_multimodal.cli.search import search
 from hf_multimodal.cli.train import train
 
 app = typer.Typer(
@@ -22,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (train, evaluate, predict):
+for verb in (train, evaluate, predict, embed, index, search):
     app.command()(verb)
 
 

@@ -29,9 +29,8 @@ def predict(
     overwrite: Overwrite = False,
 ) -> None:
     """Predict one row (--text, --image, …), printed as JSON, or many (--source) into parquet (--output)."""
-    given = {"text": text, "image": image, "audio": audio, "video": video, "series": _parse_series(series)}
-    row = {modality: value for modality, value in given.items() if value is not None}
-    options = ", ".join(f"--{modality}" for modality in given)
+    row = one_row(text=text, image=image, audio=audio, video=video, series=series)
+    options = "--text, --image, --audio, --video, --series"
     if source is None:
         if not row:
             raise ValueError(f"Nothing to predict: give {options} for one row, or --source for many.")
@@ -54,6 +53,14 @@ def predict(
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
 
 
+def one_row(
+    *, text: str | None, image: Path | None, audio: Path | None, video: Path | None, series: str | None
+) -> dict[str, Any]:
+    """What was given of one row on the command line: modality -> value."""
+    given = {"text": text, "image": image, "audio": audio, "video": video, "series": _parse_series(series)}
+    return {modality: value for modality, value in given.items() if value is not None}
+
+
 def _parse_series(text: str | None) -> Any:  # noqa: ANN401 (lists or a mapping)
     try:
         return None if text is None else json.loads(text)
@@ -63,4 +70,4 @@ def _parse_series(text: str | None) -> Any:  # noqa: ANN401 (lists or a mapping)
         ) from error
 
 
-__all__ = ["predict"]
+__all__ = ["one_row", "predict"]

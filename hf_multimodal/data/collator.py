@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_multimodal.data.columns import Columns, source_name
-from hf_multimodal.data.labels import LabelError, LabelSchema, TaskSchemas
+from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS, check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
@@ -44,12 +44,13 @@ class MultimodalCollator:
     Args:
         processor: Turns text and images into tensors; its `modalities` say which columns are read. Texts are cut at its
             tokenizer's `model_max_length`.
-        label_schema: How labels are encoded, of one task or of several. Without it the batch holds no labels.
+        label_schema: How labels are encoded, of one task, of several, or of retrieval. Without it the batch holds no
+            labels.
         column_names: The user's own column name of each canonical one, for the errors.
     """
 
     processor: "MultimodalProcessor"
-    label_schema: LabelSchema | TaskSchemas | None = None
+    label_schema: Schema | None = None
     column_names: Columns | None = field(default=None)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
@@ -57,12 +58,13 @@ class MultimodalCollator:
 
         Args:
             rows: Mappings with a key per modality (None or no key: absent), and optionally `label` (`label.TASK` of
-                several tasks) and `row_id`.
+                several tasks), `item` and `row_id`.
 
         Returns:
             The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
             one regression target, else (B, num_labels) float. Of several tasks a dict of these, with -100 (long) or NaN
-            (float) for a missing label.
+            (float) for a missing label. Of retrieval (B,) long, the rows' items, which are the rows themselves where
+            they name none.
 
         Raises:
             RowError: if a row has no modality at all, or one of its values cannot be used.
@@ -79,6 +81,9 @@ class MultimodalCollator:
             self._check_tasks(rows, self.label_schema)
             if any(key.startswith("label.") for row in rows for key in row):
                 batch["labels"] = self._task_labels(rows, row_ids, self.label_schema)
+        elif isinstance(self.label_schema, ItemSchema):
+            named = [row if "item" in row else {"item": row_id} for row, row_id in zip(rows, row_ids, strict=True)]
+            batch["labels"] = torch.tensor(self._encode(named, row_ids, "item", self.label_schema.encode))
         elif self.label_schema is not None and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_known
 
-COLUMNS = (*MODALITIES, "label", "id")
+COLUMNS = (*MODALITIES, "label", "id", "item")  # item: of retrieval, the same in rows that belong together
 ROW_ID = "row_id"
 # Our name -> the source's column; for `series` a list of columns, too, for `label` a mapping of task to column.
 Columns: TypeAlias = Mapping[str, str | Sequence[str] | Mapping[str, str]]

@@ -2,20 +2,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a label column means: its problem type, its names, and how one value becomes a training target."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hf_multimodal.data.label_encoding import ENCODERS, LabelError, LabelNames, is_missing
 
 if TYPE_CHECKING:
     import datasets
-    from transformers import PreTrainedConfig
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from hf_multimodal.data.columns import Columns
 
-__all__ = ["LabelError", "LabelSchema", "TaskSchemas", "check_labels", "labels_from_config"]
+__all__ = [
+    "ItemSchema",
+    "LabelError",
+    "LabelSchema",
+    "Schema",
+    "TaskSchemas",
+    "check_labels",
+    "labels_from_config",
+    "schema_of_model",
+]
 
 
 @dataclass(frozen=True)
@@ -168,6 +178,27 @@ class TaskSchemas:
         return None if missing else schema.encode(value, row=row, column=column)
 
 
+@dataclass(frozen=True)
+class ItemSchema:
+    """What stands in the place of labels in retrieval: which item a row belongs to (the column `item`, else its id)."""
+
+    problem_type = "retrieval"
+
+    @staticmethod
+    def encode(value: Any, *, row: int | str, column: str) -> int:  # noqa: ANN401 (any cell)
+        """Turns an item's id into a number below 2^63, always the same for the same id.
+
+        Raises:
+            LabelError: if there is none.
+        """
+        if value is None:
+            raise LabelError(f"Row {row!r}, column {column!r}: the item is missing. Fill it in, or drop the row.")
+        return int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest(), "big") >> 1
+
+
+Schema: TypeAlias = LabelSchema | TaskSchemas | ItemSchema
+
+
 def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
     """Returns the labels a model was built for, in the order of its logits."""
     tasks: Any = getattr(config, "tasks", None)
@@ -178,9 +209,14 @@ def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
     )
 
 
+def schema_of_model(model: "PreTrainedModel") -> Schema:
+    """Returns what a model's labels are."""
+    return ItemSchema() if getattr(model, "matches_items", False) else labels_from_config(model.config)
+
+
 def check_labels(
     dataset: "datasets.Dataset | datasets.IterableDataset",
-    schema: LabelSchema | TaskSchemas,
+    schema: Schema,
     *,
     columns: "Columns | None" = None,
 ) -> None:
@@ -198,6 +234,10 @@ def check_labels(
     """
     if isinstance(schema, LabelSchema):
         _check_column(dataset, "label", columns, schema.encode)
+        return
+    if isinstance(schema, ItemSchema):
+        if "item" in (dataset.column_names or ()):
+            _check_column(dataset, "item", columns, schema.encode)
         return
     for task in schema.schemas:
         if f"label.{task}" in dataset.column_names:

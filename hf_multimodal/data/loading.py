@@ -32,6 +32,7 @@ def load_rows(
     keep: Sequence[str] = (),
     streaming: bool = False,
     revision: str | None = None,
+    text_lists: bool = False,
     **load_kwargs: Any,  # noqa: ANN401 (of datasets.load_dataset or make_scenes)
 ) -> Rows:
     """Loads one split and maps its columns.
@@ -47,12 +48,15 @@ def load_rows(
             label, or listed in a metadata.csv); a .parquet, .csv, .tsv, .json or .jsonl file; or a Hub id.
         split: Name of the split, where the source has any; None takes the only one. A table's split is in its file's
             name, else it is `train`. A slice such as `train[:100]` works for files, folders and the Hub.
-        columns: The source's column for each of `text`, `image`, `audio`, `video`, `series`, `label` and `id`; at least
-            one modality. For `series` a column of sequences, or a list of columns, which become one of mappings; for
-            `label` with several tasks a mapping of task to column.
+        columns: The source's column for each of `text`, `image`, `audio`, `video`, `series`, `label`, `id` and `item`
+            (of retrieval: the same in rows that belong together); at least one modality. For `series` a column of
+            sequences, or a list of columns, which become one of mappings; for `label` with several tasks a mapping of
+            task to column.
         keep: Other columns to carry along under their own names.
         streaming: Whether to read rows as they are needed, without a cache.
         revision: Revision of a Hub dataset.
+        text_lists: Whether a row's `text` may be a list of texts, such as the captions of a picture; `CaptionRows`
+            makes a row of each.
         **load_kwargs: Options of `datasets.load_dataset` for files, folders and the Hub; the arguments
             of `make_scenes` for the scenes.
 
@@ -80,7 +84,7 @@ def load_rows(
     new_names = {name: ROW_ID if canonical == "id" else canonical for canonical, name in wanted.items()}
     new_names.update({name: name for name in keep})
     if rows.features is not None:
-        _check_features(wanted, rows.features)
+        _check_features(wanted, rows.features, text_lists=text_lists)
     map_columns = _map_dataset if isinstance(rows, datasets.Dataset) else _map_stream
     mapped = map_columns(rows, new_names, opened.folder)
     return _bundle_series(mapped, [name for name in new_names.values() if name.startswith("series.")])
@@ -97,14 +101,15 @@ def limit_rows(rows: datasets.Dataset, count: int | None, seed: int) -> datasets
     return rows if count is None or count >= len(rows) else rows.shuffle(seed=seed).select(range(count))
 
 
-def _check_features(wanted: Mapping[str, str], features: datasets.Features) -> None:
+def _check_features(wanted: Mapping[str, str], features: datasets.Features, *, text_lists: bool) -> None:
     """Refuses columns of a type that no row can be right in."""
     remedies = {
-        "text": ("text", _is_text, "Convert it to strings, or map another column."),
+        "text": ("text", _is_text_or_list if text_lists else _is_text, "Convert it to strings, or map another column."),
         "image": ("images", _is_media, "Map a column of images, of encoded bytes or of file paths."),
         "audio": ("sounds", _is_media, "Map a column of sounds, of encoded bytes or of file paths."),
         "video": ("clips", _is_media, "Map a column of clips, of encoded bytes or of file paths."),
         "id": ("ids", _is_id, "Convert it to strings or integers, or leave `id` out to number the rows."),
+        "item": ("ids of items", _is_id, "Convert it to strings or integers, or leave `item` out: a row is an item."),
     }
     for canonical, name in wanted.items():
         if canonical in remedies:
@@ -119,6 +124,15 @@ def _dtype(feature: Any) -> str:  # noqa: ANN401 (a datasets feature)
 
 def _is_text(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
     return _dtype(feature) in ("string", "large_string", "null")
+
+
+def _is_text_or_list(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+    return _is_text(feature) or is_list_of_texts(feature)
+
+
+def is_list_of_texts(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)
+    """Says whether a column holds lists of texts."""
+    return isinstance(feature, (datasets.List, datasets.LargeList)) and _is_text(feature.feature)
 
 
 def _is_id(feature: Any) -> bool:  # noqa: ANN401 (a datasets feature)

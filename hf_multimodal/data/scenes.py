@@ -72,7 +72,8 @@ def make_scenes(
     Each row holds `image` (PNG), `statement` with `label` (`false`, `true`), `question` with `answer`, `captions`,
     `template` (which kind of statement it is), `needs_binding` (whether it takes more than knowing which attributes
     occur), `objects` (shape, colour and box `[x0, y0, x1, y1]` in pixels), `decisive_box` (of the object that settles
-    the statement, of any object where all do together) and `id`; where asked for, `clip` (the objects moving, an
+    the statement, of any object where all do together), `picture` (the same in rows that show one picture) and `id`;
+    where asked for, `clip` (the objects moving, an
     animated PNG of six frames) and `sound` (tones that name the objects, WAV).
 
     Args:
@@ -110,8 +111,9 @@ def make_scenes(
     rng = random.Random(f"scenes-{seed}-{split}")
     media_rng = random.Random(f"media-{seed}-{split}")  # its own, so that pictures are the same with and without them
     rows: list[dict[str, Any]] = []
-    for _ in range(num_rows // _ROWS_PER_BLOCK):
-        rows += _block_rows(_sample_block(rng, media_rng, templates), rng, media_rng, image_size, media)
+    for number in range(num_rows // _ROWS_PER_BLOCK):
+        drawn = _block_rows(_sample_block(rng, media_rng, templates), rng, media_rng, image_size, media)
+        rows += [{**row, "picture": f"{split}-{number:06d}-{row['picture']}"} for row in drawn]
     rng.shuffle(rows)
     for index, row in enumerate(rows):
         row["id"] = f"{split}-{index:06d}"
@@ -136,6 +138,7 @@ def _features(media: Sequence[str]) -> datasets.Features:
             "objects": [thing],
             "decisive_box": box,
             "id": datasets.Value("string"),
+            "picture": datasets.Value("string"),
             **dict.fromkeys(media, encoded),  # `datasets` could open neither without torchcodec
         }
     )
@@ -197,6 +200,7 @@ def _block_rows(
                     "answer": ANSWERS.index(question.answer if asked == here else NO_ANSWER),
                     "captions": sentences,
                     "template": block.template,
+                    "picture": here,
                     "needs_binding": statement.needs_binding,
                     "decisive_box": picture.boxes[statement.true_thing if holds else statement.false_thing],
                 }

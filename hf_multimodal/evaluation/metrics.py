@@ -3,7 +3,7 @@
 """Metrics as `evaluate` modules; scikit-learn computes, the module accumulates and binds."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import datasets
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from sklearn import metrics as sk
 
+from hf_multimodal.evaluation.retrieval_metrics import embedding_scores, score_names
 from hf_multimodal.modeling.modeling_losses import known_rows
 
 _CITATION = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011."
@@ -91,8 +92,15 @@ def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray
 ProblemType: TypeAlias = str | Mapping[str, str]  # of one task, or task -> its own
 
 
-def metric_names(problem_type: ProblemType) -> tuple[str, ...]:
-    """Names of what `build_compute_metrics` computes."""
+def metric_names(problem_type: ProblemType, modalities: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of what `build_compute_metrics` computes.
+
+    Args:
+        problem_type: As there.
+        modalities: Of retrieval: the two that are matched.
+    """
+    if problem_type == "retrieval":
+        return score_names(modalities)
     if not isinstance(problem_type, str):
         own = [f"{task}_{name}" for task, kind in problem_type.items() for name in metric_names(kind)]
         return ("accuracy", *own) if _all_have_accuracy(problem_type) else tuple(own)
@@ -106,7 +114,7 @@ def choice_metric(problem_type: ProblemType) -> tuple[str, bool]:
     Of several tasks it is the mean accuracy where all have one, else the loss.
     """
     if isinstance(problem_type, str):
-        return ("mse", False) if problem_type == "regression" else ("accuracy", True)
+        return {"regression": ("mse", False), "retrieval": ("mean_recall", True)}.get(problem_type, ("accuracy", True))
     return ("accuracy", True) if _all_have_accuracy(problem_type) else ("loss", False)
 
 
@@ -120,13 +128,15 @@ def build_compute_metrics(problem_type: ProblemType) -> Callable[[Any], dict[str
     Args:
         problem_type: Of one task; or task -> problem type, for predictions and labels that are dicts of tasks. Metrics
             then are named `TASK_METRIC`, over the rows that have the task's label (NaN where none has), and `accuracy`
-            is the tasks' mean, where all have one.
+            is the tasks' mean, where all have one. Of `retrieval` the predictions are the embeddings of each modality.
     """
 
     def compute(eval_prediction: Any) -> dict[str, float]:  # noqa: ANN401 (transformers.EvalPrediction)
         logits, labels = eval_prediction.predictions, eval_prediction.label_ids
         if isinstance(logits, tuple):  # beside them, what else of a model's output was asked for
             logits = logits[0]
+        if problem_type == "retrieval":
+            return embedding_scores(logits, labels)
         if isinstance(problem_type, str):
             return compute_scores(logits, labels, problem_type)
         scores: dict[str, float] = {}

@@ -17,7 +17,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from hf_multimodal.data.labels import LabelSchema, labels_from_config
-from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
+from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 
 CARD_FIELDS = ("license", "license_name", "license_link", "language", "tags", "datasets", "base_model")
 LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}

@@ -34,11 +34,23 @@ TOWER_INPUTS = {
 }
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
 WEIGHTING_FUSIONS = ("weighted", "decision")  # that give each modality a weight, row by row
+CONTRASTIVE_OBJECTIVES = ("infonce", "sigmoid")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 # What a task of `MultimodalForMultiTask` may say of itself.
 TASK_FIELDS = ("problem_type", "labels")
 # The first three are transformers' own; the last is question answering with several answers, each right to a degree.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression", "scored_answers")
+
+
+_SIZES = (
+    "hidden_size",
+    "num_attention_heads",
+    "intermediate_size",
+    "num_bottleneck_tokens",
+    "num_frames",
+    "embedding_size",
+    "match_negatives",
+)
 
 
 def check_known(kind: str, name: str, known: tuple[str, ...]) -> None:
@@ -88,6 +100,8 @@ class MultimodalConfig(PreTrainedConfig):
         num_frames: Frames of a clip.
         pool_frames: Whether a frame of a clip becomes one token, the mean of its picture's.
         num_temporal_layers: Layers of attention through time over a clip's tokens, before the fusion.
+        position_temperature: Longest wavelength of the fixed 2-D positions of feature maps, in cells over 2 pi; see
+            `sincos_position_2d`. (Until version 0.1.0 it was 10,000.)
         category_sizes: For each categorical column of the series, how many values are known; the rest share a bucket.
         num_bottleneck_tokens: Shared tokens of the `bottleneck` fusion.
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
@@ -101,6 +115,10 @@ class MultimodalConfig(PreTrainedConfig):
             labels are the names of the targets.
         task_weights: Task -> factor on its loss (lambda); 1 where it is left out.
         task_weighting: `fixed`, or `uncertainty`: a learned variance per task beside the factors (Kendall et al. 2018).
+        embedding_size: Of `MultimodalForRetrieval`: width of the embeddings.
+        contrastive_objective: `infonce` (van den Oord et al. 2018) or `sigmoid` (SigLIP, Zhai et al. 2023).
+        match_weight: Factor on the match head's loss; 0 trains none.
+        match_negatives: Hard negatives per row and direction for the match head.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
         problem_type: One of `PROBLEM_TYPES`; None infers it from the labels, as in transformers.
@@ -117,6 +135,9 @@ class MultimodalConfig(PreTrainedConfig):
         "modality_embeds",
         "modality_weights",
         "task_losses",
+        "match_logits",
+        "contrastive_loss",
+        "match_loss",
         "hidden_states",
         "attentions",
         "cross_attentions",
@@ -146,6 +167,7 @@ class MultimodalConfig(PreTrainedConfig):
     num_frames: int = 8
     pool_frames: bool = False
     num_temporal_layers: int = 0
+    position_temperature: int | float = 100
     category_sizes: list[int] | None = None
     num_bottleneck_tokens: int = 4
     classifier_dropout: int | float | None = None
@@ -156,6 +178,10 @@ class MultimodalConfig(PreTrainedConfig):
     tasks: dict[str, dict[str, Any]] | None = None
     task_weights: dict[str, int | float] | None = None
     task_weighting: str = "fixed"
+    embedding_size: int = 256
+    contrastive_objective: str = "infonce"
+    match_weight: int | float = 1.0
+    match_negatives: int = 1
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.036
@@ -171,10 +197,11 @@ class MultimodalConfig(PreTrainedConfig):
 
     def validate_numbers(self) -> None:
         """Checks that sizes are positive and probabilities are probabilities."""
-        sizes = ("hidden_size", "num_attention_heads", "intermediate_size", "num_bottleneck_tokens", "num_frames")
-        for name in sizes:
+        for name in _SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: it must be at least 1.")
+        if self.position_temperature < 1:
+            raise ValueError(f"position_temperature={self.position_temperature}: it must be at least 1.")
         for name in ("num_hidden_layers", "num_temporal_layers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: it cannot be negative.")
@@ -211,6 +238,12 @@ class MultimodalConfig(PreTrainedConfig):
             )
         if isinstance(self.class_weights, list):
             _check_class_weights(self.class_weights, cast(int, self.num_labels), "")
+
+    def validate_retrieval(self) -> None:
+        """Checks the contrastive objective and the match head's weight."""
+        check_known("contrastive_objective", self.contrastive_objective, CONTRASTIVE_OBJECTIVES)
+        if self.match_weight < 0:
+            raise ValueError(f"match_weight={self.match_weight}: it cannot be negative.")
 
     def validate_tasks(self) -> None:
         """Checks that every task is described in full, and that weights name tasks."""
@@ -272,6 +305,7 @@ class MultimodalConfig(PreTrainedConfig):
 
 
 __all__ = [
+    "CONTRASTIVE_OBJECTIVES",
     "FUSIONS",
     "MODALITIES",
     "PROBLEM_TYPES",

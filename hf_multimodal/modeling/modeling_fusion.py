@@ -25,6 +25,7 @@ from .modeling_pooled_fusion import (
     WeightedFusion,
     presence,
 )
+from .modeling_tower_base import POSITION_STD
 
 
 class FusionLayer(GradientCheckpointingLayer):
@@ -181,6 +182,10 @@ class MergedAttentionFusion(TokenFusion):
         super().__init__(config, modalities, MergedAttentionLayer)
         self.modality_embedding = nn.Embedding(len(modalities), config.hidden_size)
 
+    def init_own_parameters(self, std: float) -> None:
+        """Draws the marks of the modalities."""
+        init.normal_(self.modality_embedding.weight, mean=0.0, std=POSITION_STD)
+
     def fuse(
         self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
     ) -> torch.Tensor:
@@ -229,8 +234,8 @@ class BottleneckFusion(TokenFusion):
         self.shared_tokens = nn.Parameter(torch.zeros(1, config.num_bottleneck_tokens, config.hidden_size))
 
     def init_own_parameters(self, std: float) -> None:
-        """Draws the shared tokens."""
-        init.normal_(self.shared_tokens, mean=0.0, std=std)
+        """Draws the shared tokens; small ones would all become the same mean of what they attend to."""
+        init.normal_(self.shared_tokens, mean=0.0, std=POSITION_STD)
 
     def fuse(
         self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor

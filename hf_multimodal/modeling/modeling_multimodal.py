@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The models. `MultimodalModel.forward` reads as the data flows: towers, fusion, pooled vector."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,6 +14,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .configuration_multimodal import TOWER_CONFIG_FIELDS, TOWER_INPUTS, MultimodalConfig, check_known
 from .modeling_base import MultimodalPreTrainedModel
 from .modeling_fusion import FUSION_CLASSES, FusionAttention, FusionLayer
+from .modeling_gradient_cache import encode_in_chunks
 from .modeling_heads import AnswerHead, ClassificationHead, DecisionHead
 from .modeling_losses import answer_loss, classification_loss, infer_problem_type
 from .modeling_outputs import MultimodalClassifierOutput, MultimodalModelOutput, TowerOutput
@@ -41,16 +42,22 @@ class MultimodalModel(MultimodalPreTrainedModel):
             {m: TOWER_CLASSES[m](build_backbone(config.tower_config(m)), config) for m in config.modalities}
         )
         self.fusion = FUSION_CLASSES[config.fusion](config, config.modalities)
+        self.chunk_size: int | None = None  # of gradient caching, in training
         self.post_init()
 
     def encode(
-        self, inputs: dict[str, dict[str, torch.Tensor | None]], modality_mask: torch.Tensor | None
+        self,
+        inputs: Mapping[str, torch.Tensor | None],
+        modality_mask: torch.Tensor | None,
+        *,
+        only_given: bool = False,
     ) -> dict[str, TowerOutput]:
         """Runs every tower on its inputs.
 
         Args:
-            inputs: modality -> keyword arguments of its tower. A modality whose arguments are all None is absent.
+            inputs: As `forward` takes them. A modality whose inputs are all None, or not there, is absent.
             modality_mask: (B, M) bool, True = present; None = whatever is given is present.
+            only_given: Whether to leave out the towers whose modality is absent from the whole batch.
 
         Returns:
             modality -> tokens (B, L, H) with their mask, for every tower of the model.
@@ -58,7 +65,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
         Raises:
             ValueError: if nothing is given.
         """
-        given = {m: {k: x for k, x in inputs[m].items() if x is not None} for m in self.towers}
+        given = {m: {k: x for k in TOWER_INPUTS[m] if (x := inputs.get(k)) is not None} for m in self.towers}
         sizes = [x.shape[0] for arguments in given.values() for x in arguments.values()]
         if not sizes:
             raise ValueError(f"Nothing to encode: give the inputs of at least one of {', '.join(self.towers)}.")
@@ -71,8 +78,25 @@ class MultimodalModel(MultimodalPreTrainedModel):
         outputs = {}
         for index, (modality, tower) in enumerate(self.towers.items()):
             present = None if modality_mask is None else modality_mask[:, index].bool()
-            outputs[modality] = tower(present, **given[modality]) if given[modality] else tower.absent(sizes[0])
+            if not given[modality]:
+                if not only_given:
+                    outputs[modality] = tower.absent(sizes[0])
+            elif self.training and self.chunk_size:
+                outputs[modality] = encode_in_chunks(tower, present, given[modality], self.chunk_size)
+            else:
+                outputs[modality] = tower(present, **given[modality])
         return outputs
+
+    def fuse(self, towers: Mapping[str, TowerOutput]) -> MultimodalModelOutput:
+        """Fuses what the towers have read."""
+        fused = self.fusion(towers)
+        return MultimodalModelOutput(
+            last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
+            pooler_output=fused.pooled,
+            modality_embeds=fused.modality_embeds,
+            modality_weights=fused.modality_weights,
+            token_mask=torch.cat([tower.mask for tower in towers.values()], dim=1).long(),
+        )
 
     @merge_with_config_defaults
     @capture_outputs
@@ -126,15 +150,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
             "series_mask": series_mask,
             "series_categories": series_categories,
         }
-        towers = self.encode({m: {name: given[name] for name in TOWER_INPUTS[m]} for m in self.towers}, modality_mask)
-        fused = self.fusion(towers)
-        return MultimodalModelOutput(
-            last_hidden_state=torch.cat(list(fused.tokens.values()), dim=1),
-            pooler_output=fused.pooled,
-            modality_embeds=fused.modality_embeds,
-            modality_weights=fused.modality_weights,
-            token_mask=torch.cat([tower.mask for tower in towers.values()], dim=1).long(),
-        )
+        return self.fuse(self.encode(given, modality_mask))
 
 
 class MultimodalWithHead(MultimodalPreTrainedModel):
@@ -216,21 +232,25 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
             labels: (B,) or (B, C), see the class's objective; the loss is the mean over the batch.
             **kwargs: `output_hidden_states`, `output_attentions`, `return_dict`.
         """
-        outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            token_type_ids=token_type_ids,
-            inputs_embeds=inputs_embeds,
-            pixel_values=pixel_values,
-            audio_values=audio_values,
-            audio_mask=audio_mask,
-            pixel_values_videos=pixel_values_videos,
-            series_values=series_values,
-            series_mask=series_mask,
-            series_categories=series_categories,
-            modality_mask=modality_mask,
-            **kwargs,
-        )
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+            "inputs_embeds": inputs_embeds,
+            "pixel_values": pixel_values,
+            "audio_values": audio_values,
+            "audio_mask": audio_mask,
+            "pixel_values_videos": pixel_values_videos,
+            "series_values": series_values,
+            "series_mask": series_mask,
+            "series_categories": series_categories,
+            "modality_mask": modality_mask,
+        }
+        return self.run(inputs, labels, **kwargs)
+
+    def run(self, inputs: dict[str, Any], labels: Any, **kwargs: Any) -> ModelOutput:  # noqa: ANN401
+        """Computes what `forward` returns from its arguments by name."""
+        outputs = self.model(**inputs, **kwargs)
         return self.output_class(
             **self.compute_output(outputs, labels),
             modality_embeds=outputs.modality_embeds,

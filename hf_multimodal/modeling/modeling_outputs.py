@@ -115,10 +115,36 @@ class MultimodalMultiTaskOutput(ModelOutput):
     cross_attentions: tuple[torch.Tensor, ...] | None = None
 
 
+@dataclass
+class MultimodalRetrievalOutput(ModelOutput):
+    """Output of the retrieval model.
+
+    Attributes:
+        loss: (1,) or scalar, contrastive plus weighted match loss, when item ids were given.
+        embeds: modality -> (B, D) unit vectors; zero where a row has not the modality.
+        match_logits: (B,) whether each row's two modalities match; without labels only.
+        contrastive_loss: scalar, when item ids were given.
+        match_loss: likewise, of the match head.
+        hidden_states: as in `MultimodalModelOutput`; with labels, of all pairs that were matched.
+        attentions: likewise.
+        cross_attentions: likewise.
+    """
+
+    loss: torch.Tensor | None = None
+    embeds: dict[str, torch.Tensor] | None = None
+    match_logits: torch.Tensor | None = None
+    contrastive_loss: torch.Tensor | None = None
+    match_loss: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+
+
 __all__ = [
     "FusionOutput",
     "MultimodalClassifierOutput",
     "MultimodalModelOutput",
     "MultimodalMultiTaskOutput",
+    "MultimodalRetrievalOutput",
     "TowerOutput",
 ]

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The model of several tasks, and the table of all models with a head."""
+"""The model of several tasks."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -13,7 +13,7 @@ from transformers import initialization as init
 from .configuration_multimodal import MultimodalConfig, check_known
 from .modeling_heads import ClassificationHead
 from .modeling_losses import known_rows, task_loss, uncertainty_weighted
-from .modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalWithHead
+from .modeling_multimodal import MultimodalWithHead
 from .modeling_outputs import MultimodalModelOutput, MultimodalMultiTaskOutput
 
 
@@ -92,10 +92,4 @@ class MultimodalForMultiTask(MultimodalWithHead):
         return task_loss(logits, labels, task["problem_type"], **options)
 
 
-# keys: `architectures` in a saved configuration
-MODELS_WITH_HEAD: dict[str, type[MultimodalWithHead]] = {
-    model_class.__name__: model_class
-    for model_class in (MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalForMultiTask)
-}
-
-__all__ = ["MODELS_WITH_HEAD", "MultimodalForMultiTask"]
+__all__ = ["MultimodalForMultiTask"]

@@ -18,22 +18,32 @@ from transformers import initialization as init
 from .modeling_outputs import TowerOutput
 from .modeling_pretrained_towers import feature_layout
 
-# Standard deviation of learned positions at the start: that of sine and cosine, about that of the tokens they mark. At
-# the usual 0.02 to 0.04 they drown in what they are added to, and order is learned late or never.
+# Standard deviation of learned positions, and of other learned marks on tokens, at the start: that of sine and cosine,
+# about that of the tokens they mark. At the usual 0.02 to 0.04 they drown in what they are added to, and order is
+# learned late or never.
 POSITION_STD = 0.7
 
 
 def sincos_position_2d(
-    height: int, width: int, channels: int, *, device: torch.device, dtype: torch.dtype
+    height: int, width: int, channels: int, *, temperature: float, device: torch.device, dtype: torch.dtype
 ) -> torch.Tensor:
     """Fixed 2-D sine-cosine position embedding (Vaswani et al. 2017; in two dimensions as in MAE, He et al. 2022).
+
+    Args:
+        height: Rows of the grid.
+        width: Columns of the grid.
+        channels: Width of a token.
+        temperature: Wavelengths go from 2 pi cells to this many times as much. The usual 10,000 is made for sequences
+            of thousands: over a few cells it leaves all but three or four channels per axis constant.
+        device: Where to make it.
+        dtype: In which type.
 
     Returns:
         (height * width, channels), rows of the grid one after another. Channels beyond a multiple of four are zero.
     """
     quarter = channels // 4
     frequency = torch.exp(
-        -math.log(10_000) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1)
+        -math.log(temperature) * torch.arange(quarter, device=device, dtype=torch.float32) / max(quarter, 1)
     )
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
@@ -109,6 +119,7 @@ class Tower(nn.Module):
         self.backbone = backbone
         self.frozen = self.modality in (config.frozen_towers or ())
         self.width, self.channels_last = feature_layout(backbone)
+        self.position_temperature = float(config.position_temperature)
         self.norm = nn.LayerNorm(self.width, eps=config.layer_norm_eps)
         self.projection = nn.Linear(self.width, config.hidden_size)
         self.absent_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
@@ -122,7 +133,14 @@ class Tower(nn.Module):
         if grid is None:
             return tokens
         height, width = grid
-        return tokens + sincos_position_2d(height, width, tokens.shape[2], device=tokens.device, dtype=tokens.dtype)
+        return tokens + sincos_position_2d(
+            height,
+            width,
+            tokens.shape[2],
+            temperature=self.position_temperature,
+            device=tokens.device,
+            dtype=tokens.dtype,
+        )
 
     def init_own_parameters(self, std: float) -> None:
         """Draws the absent-modality token."""

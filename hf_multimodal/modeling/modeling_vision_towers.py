@@ -40,6 +40,9 @@ class ImageTower(Tower):
     def encode_pictures(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Encodes pixels (N, 3, height, width) into tokens (N, L, H)."""
         pixel_values = pixel_values.to(self.backbone.dtype)
+        if pixel_values.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
+            # what oneDNN convolves fastest: a MobileNet trains in 0.6 of the time
+            pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
         outputs = self.backbone(
             pixel_values=pixel_values,
             output_attentions=False,

@@ -33,13 +33,18 @@ def copy_modeling_code(save_directory: str | PathLike) -> None:
     # The entry points are imported by name here because transformers, when it loads a folder's code, brings along just
     # the files it reaches by relative imports: a model loaded that way can be saved again, whole.
     from .image_processing_multimodal import MultimodalImageProcessor
+    from .modeling_all import MODELS_WITH_HEAD
     from .modeling_multimodal import MultimodalModel
-    from .modeling_tasks import MultimodalForMultiTask
     from .pipeline_multimodal import MultimodalClassificationPipeline
     from .processing_multimodal import MultimodalProcessor
 
-    models = (MultimodalModel, MultimodalForMultiTask)
-    entry_points = (MultimodalImageProcessor, *models, MultimodalClassificationPipeline, MultimodalProcessor)
+    models: tuple[type, ...] = (MultimodalModel, *MODELS_WITH_HEAD.values())
+    entry_points: tuple[type, ...] = (
+        MultimodalImageProcessor,
+        *models,
+        MultimodalClassificationPipeline,
+        MultimodalProcessor,
+    )
     target = Path(save_directory)
     target.mkdir(parents=True, exist_ok=True)
     for folder in sorted({Path(inspect.getfile(entry)).parent for entry in entry_points}):

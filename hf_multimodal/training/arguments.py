@@ -15,6 +15,8 @@ class MultimodalTrainingArguments(TrainingArguments):
         early_stopping_patience: Evaluations without improvement of `metric_for_best_model` before training stops; 0 =
             never.
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
+        gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
+            memory (gradient caching); None encodes the batch whole.
     """
 
     remove_unused_columns: bool = field(
@@ -33,6 +35,7 @@ class MultimodalTrainingArguments(TrainingArguments):
     tower_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the towers' backbones."}
     )
+    gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
 
     def __post_init__(self) -> None:
         """Checks what the collator relies on.

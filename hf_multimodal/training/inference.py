@@ -18,8 +18,8 @@ from hf_multimodal.evaluation.metrics import metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json, write_predictions
 from hf_multimodal.modeling.configuration_multimodal import WEIGHTING_FUSIONS, check_known
+from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
-from hf_multimodal.modeling.modeling_tasks import MODELS_WITH_HEAD
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
@@ -30,6 +30,13 @@ from hf_multimodal.training.trainer import MultimodalTrainer
 def process_state() -> PartialState:
     """The processes this one runs among, on CPUs, too, before any training arguments say so."""
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+def is_retrieval_model(model: str) -> bool:
+    """Says whether a folder or repository holds a model for retrieval, which predicts nothing but finds."""
+    check_model_name(model)
+    architecture = (AutoConfig.from_pretrained(model).architectures or ["?"])[0]
+    return getattr(MODELS_WITH_HEAD.get(architecture), "matches_items", False)
 
 
 def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
@@ -47,10 +54,17 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     return model_class.from_pretrained(model), AutoProcessor.from_pretrained(model)
 
 
+def _load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
+    loaded, processor = load_model(model)
+    if getattr(loaded, "matches_items", False):
+        raise ValueError(f"{model!r} is a model for retrieval, which predicts no labels: use embed, index and search.")
+    return loaded, processor
+
+
 def _trainer(
     model: str, rows: RowSource, scratch: str, batch_size: int
 ) -> tuple[MultimodalTrainer, LabelSchema | TaskSchemas]:
-    loaded, processor = load_model(model)
+    loaded, processor = _load_predictor(model)
     schema = labels_from_config(loaded.config)
     arguments = MultimodalTrainingArguments(
         output_dir=scratch,
@@ -198,7 +212,7 @@ def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  
     Raises:
         ValueError: if a file cannot be read, or the model does not read a modality.
     """
-    loaded, processor = load_model(model)
+    loaded, processor = _load_predictor(model)
     for modality in row:
         check_known("modality of this model", modality, processor.modalities)
     pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
@@ -208,6 +222,7 @@ def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  
 __all__ = [
     "RowSource",
     "evaluate_model",
+    "is_retrieval_model",
     "load_model",
     "measure_missing_rates",
     "predict_row",

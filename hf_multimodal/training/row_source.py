@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rows a saved model is evaluated on or predicts: its run's own, or the user's."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import datasets
 
 from hf_multimodal.data.columns import ColumnError, flatten_columns
 from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.data.sources import Rows
+from hf_multimodal.modeling.configuration_multimodal import MODALITIES
 from hf_multimodal.training.output_folder import RUN_FILE
 from hf_multimodal.training.run_config import RunConfig
 
@@ -79,17 +81,39 @@ class RowSource:
             is_own=source is None,
         )
 
-    def load(self, *, with_labels: bool) -> datasets.Dataset:
+    def load(self, *, with_labels: bool, text_lists: bool = False) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""
-        columns = {k: v for k, v in self.columns.items() if with_labels or k.split(".")[0] != "label"}
+        left_out = () if with_labels else ("label",)
+        return limit_rows(self._load(left_out, text_lists=text_lists), self.limit, self.seed)
+
+    def stream(self, modality: str, *, keep: Sequence[str] = ()) -> Rows:
+        """Opens the rows with one modality's column, read as they are needed where they are not limited in number.
+
+        Args:
+            modality: The modality.
+            keep: Other columns to carry along.
+        """
+        others = ("label", *(m for m in MODALITIES if m != modality))
+        if self.limit is not None:
+            return limit_rows(self._load(others, text_lists=True, keep=keep), self.limit, self.seed)
+        return self._load(others, text_lists=True, keep=keep, streaming=True)
+
+    def _load(self, left_out: Collection[str], **kwargs: Any) -> Any:  # noqa: ANN401 (Rows, as the arguments ask)
+        """Loads the rows without some columns.
+
+        Args:
+            left_out: Canonical names; of nested ones the first part.
+            **kwargs: Of `load_rows`.
+        """
+        columns = {k: v for k, v in self.columns.items() if k.split(".")[0] not in left_out}
+        kwargs.update(split=self.split, **self.options)
         try:
-            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
+            return load_rows(self.source, columns=columns, **kwargs)
         except ColumnError as error:
-            if self.is_own or error.column != columns.get("id"):
+            if self.is_own or error.column not in (columns.get("id"), columns.get("item")):
                 raise ColumnError(f"{error} Map another one: --column text=YOUR_COLUMN.", error.column) from error
-            columns.pop("id")  # other rows need not have ids: they are numbered
-            rows = load_rows(self.source, split=self.split, columns=columns, **self.options)
-        return limit_rows(rows, self.limit, self.seed)
+        # other rows need not have ids: they are numbered
+        return load_rows(self.source, columns={k: v for k, v in columns.items() if k not in ("id", "item")}, **kwargs)
 
 
 def check_model_name(model: str) -> None:

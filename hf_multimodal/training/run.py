@@ -4,6 +4,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,10 +16,11 @@ from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import get_last_checkpoint
 
+from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels
+from hf_multimodal.data.labels import TaskSchemas, check_labels
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
@@ -38,7 +40,7 @@ class RunResult:
     Attributes:
         folder: The run's folder: model, processor, card, `metrics.json`, the resolved configuration, checkpoints.
         metrics: Split -> metric -> value, and `training` -> seconds, epochs, parameters.
-        labels: The label names in index order, or the names of the tasks.
+        labels: The label names in index order, or the names of the tasks; of retrieval none.
         sizes: Split -> rows.
     """
 
@@ -49,7 +51,7 @@ class RunResult:
 
 
 def _training_arguments(
-    config: RunConfig, folder: Path, has_validation: bool, problem_type: ProblemType
+    config: RunConfig, folder: Path, has_validation: bool, problem_type: ProblemType, modalities: Sequence[str]
 ) -> MultimodalTrainingArguments:
     values = {"seed": config.seed, "hub_model_id": folder.name, **config.training}
     if not has_validation:
@@ -57,8 +59,10 @@ def _training_arguments(
     elif values.get("load_best_model_at_end", True):
         values.setdefault("metric_for_best_model", choice_metric(problem_type)[0])
         metric = values["metric_for_best_model"].removeprefix("eval_")
-        check_known("metric in training.metric_for_best_model", metric, (*metric_names(problem_type), "loss"))
-        values.setdefault("greater_is_better", not metric.endswith(("mse", "loss")))
+        check_known(
+            "metric in training.metric_for_best_model", metric, (*metric_names(problem_type, modalities), "loss")
+        )
+        values.setdefault("greater_is_better", not metric.endswith(("mse", "loss", "rank")))
     return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
 
 
@@ -84,7 +88,9 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         check_labels(rows, schema, columns=config.data.columns)
     processor.check_model(model.config)
     # The arguments know the processes, under every launcher, so they come before anything is shared out.
-    arguments = _training_arguments(config, folder, "validation" in splits, schema.problem_type)
+    arguments = _training_arguments(
+        config, folder, "validation" in splits, schema.problem_type, cast(Any, model.config).modalities
+    )
     if arguments.load_best_model_at_end and isinstance(schema, TaskSchemas):
         _check_choice(str(arguments.metric_for_best_model), schema, splits["validation"])
     state = PartialState()
@@ -93,16 +99,18 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         for role, rows in splits.items():
             # every process opens its share
             share = rows.shard(state.num_processes, state.process_index)
+            share = spread_captions(share, first_only=True)
             check_rows(share, collator, f"Checking {role} rows", quiet=not state.is_local_main_process)
     state.wait_for_everyone()  # one with a bad row never comes
+    rows_of: dict[str, Any] = {role: spread_captions(rows) for role, rows in splits.items()}
     try:
         trainer = MultimodalTrainer(
             model,
             arguments,
             processing_class=processor,
             data_collator=collator,
-            train_dataset=splits["train"],
-            eval_dataset=splits.get("validation"),
+            train_dataset=rows_of["train"],
+            eval_dataset=rows_of.get("validation"),
         )
     except Exception:
         if not existed:  # the Trainer makes its folder first
@@ -115,15 +123,15 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
     trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
     facts = trainer.training_facts()
-    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, splits)}
+    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
     if state.is_main_process:
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
-        _write_results(config, trainer, metrics, splits)
+        _write_results(config, trainer, metrics, rows_of)
         if trainer.args.push_to_hub:
             _push(trainer, folder)
     state.wait_for_everyone()
-    names = schema.names if isinstance(schema, LabelSchema) else tuple(schema.schemas)
-    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in splits.items()})
+    names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
+    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
@@ -155,7 +163,7 @@ def _check_resumed(config: RunConfig, folder: Path) -> float:
     return json.loads(file.read_text(encoding="utf-8"))["training"]["seconds"] if file.is_file() else 0.0
 
 
-def _evaluate(trainer: MultimodalTrainer, splits: dict[str, datasets.Dataset]) -> dict[str, dict[str, float]]:
+def _evaluate(trainer: MultimodalTrainer, splits: dict[str, Any]) -> dict[str, dict[str, float]]:
     metrics = {}
     for role, rows in splits.items():
         if role != "train":
@@ -165,7 +173,7 @@ def _evaluate(trainer: MultimodalTrainer, splits: dict[str, datasets.Dataset]) -
 
 
 def _write_results(
-    config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, datasets.Dataset]
+    config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, Any]
 ) -> None:
     folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
     (folder / METRICS).write_text(metrics_json(metrics), encoding="utf-8")

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-TASKS = ("classification", "question_answering", "multi_task")
+TASKS = ("classification", "question_answering", "multi_task", "retrieval")
 SPLITS = ("train", "validation", "test")
 DEFAULT_SPLITS = {split: split for split in SPLITS}
 PACKAGE_PREFIX = "package:"
@@ -39,8 +39,9 @@ class DataConfig:
 
     Attributes:
         source: `scenes` (built in), a Hub id, a local folder, or a parquet, csv or json file.
-        columns: Canonical name (a modality, `label`, `id`) -> column of the source; of `series` a list of columns, too,
-            of `label` with several tasks a mapping of task to column.
+        columns: Canonical name (a modality, `label`, `id`, `item`) -> column of the source; of `series` a list of
+            columns, too, of `label` with several tasks a mapping of task to column. `item`, for retrieval, is the same
+            in rows that belong together.
         splits: Role (`train`, `validation`, `test`) -> split of the source; leave out what is not there.
         keep: Further columns to carry along.
         options: Arguments for loading (for `scenes`: `num_rows`, `seed`, `image_size`).
@@ -75,7 +76,7 @@ class RunConfig:
             folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training
             texts. The `preprocessing` of a series tower holds the arguments of `fit_series`, which reads the training
             rows.
-        task: `classification` (also regression), `question_answering`, or `multi_task`.
+        task: `classification` (also regression), `question_answering`, `multi_task`, or `retrieval`.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
         card: Fields of the model card's header: license, language, tags, datasets, base_model.

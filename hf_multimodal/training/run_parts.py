@@ -9,9 +9,10 @@ from typing import Any, cast
 import datasets
 from transformers import set_seed
 
+from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import LabelSchema, TaskSchemas
+from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas
 from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
@@ -23,6 +24,7 @@ from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForQuestionAnswering,
     MultimodalPreTrainedModel,
 )
+from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.modeling.series_processing_multimodal import fit_series
@@ -34,6 +36,7 @@ MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
     "classification": MultimodalForClassification,
     "question_answering": MultimodalForQuestionAnswering,
     "multi_task": MultimodalForMultiTask,
+    "retrieval": MultimodalForRetrieval,
 }
 
 
@@ -47,7 +50,14 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
     is_default = data.splits == DEFAULT_SPLITS
     for role, split in data.splits.items():
         try:
-            rows = load_rows(data.source, split=split, columns=data.columns, keep=data.keep, **data.options)
+            rows = load_rows(
+                data.source,
+                split=split,
+                columns=data.columns,
+                keep=data.keep,
+                text_lists=config.task == "retrieval",
+                **data.options,
+            )
         except SplitError as error:
             if is_default and role != "train":
                 continue
@@ -84,6 +94,11 @@ def check_run(config: RunConfig) -> None:
 
 def _check_labels_of_run(config: RunConfig) -> None:
     labels = config.data.columns.get("label")
+    if config.task == "retrieval":
+        _check_retrieval(config)
+        return
+    if "item" in config.data.columns:
+        raise ValueError("data.columns.item is for task: retrieval, where rows of one item match: leave it out.")
     if not labels:
         raise ValueError("data.columns.label is missing: say which column holds the labels.")
     if config.task == "multi_task" and not isinstance(labels, Mapping):
@@ -98,6 +113,14 @@ def _check_labels_of_run(config: RunConfig) -> None:
     types = config.data.problem_type
     if isinstance(types, Mapping):
         check_fields(types, labels if isinstance(labels, Mapping) else (), "data.problem_type.")
+
+
+def _check_retrieval(config: RunConfig) -> None:
+    if config.data.columns.get("label"):
+        raise ValueError("task: retrieval has no labels, rows match by their item: leave data.columns.label out.")
+    towers = [modality for modality, tower in config.towers.items() if tower is not None]
+    if len(towers) != 2:
+        raise ValueError(f"task: retrieval matches two modalities, but there are {len(towers)} towers: give two.")
 
 
 def _towers_from_rows(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
@@ -131,15 +154,17 @@ def _with_tokenizer(towers: dict[str, Any], train: datasets.Dataset) -> dict[str
             "towers.text.tokenizer: from_rows makes a new vocabulary, which the weights at towers.text.path do not "
             "know: leave the tokenizer out, or give a config instead of the path."
         )
-    tokenizer = build_word_tokenizer(x for x in train["text"] if x is not None)
+    tokenizer = build_word_tokenizer(each_text(train))
     backbone = dict(text.get("config") or {})
     backbone.setdefault("vocab_size", len(tokenizer))
     backbone.setdefault("pad_token_id", tokenizer.pad_token_id)
     return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
 
 
-def _label_schema(config: RunConfig, train: datasets.Dataset) -> LabelSchema | TaskSchemas:
+def _label_schema(config: RunConfig, train: datasets.Dataset) -> Schema:
     """The labels of the training rows."""
+    if config.task == "retrieval":
+        return ItemSchema()
     types = config.data.problem_type
     if config.task != "multi_task":
         return _schema_of_one(config, LabelSchema.from_dataset(train, problem_type=cast(str | None, types)), train)
@@ -170,9 +195,7 @@ def _schema_of_one(config: RunConfig, schema: LabelSchema, train: datasets.Datas
     return schema
 
 
-def build(
-    config: RunConfig, train: datasets.Dataset
-) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, LabelSchema | TaskSchemas]:
+def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, Schema]:
     """Builds model, processor and label schema of a run."""
     schema = _label_schema(config, train)
     towers = _towers_from_rows(config, train)
@@ -180,10 +203,10 @@ def build(
     if config.data.max_length is not None and "text" in processor.modalities:
         processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
     set_seed(config.seed)
-    labels: dict[str, Any]
+    labels: dict[str, Any] = {}
     if isinstance(schema, TaskSchemas):
         labels = {"tasks": schema.tasks}
-    else:
+    elif isinstance(schema, LabelSchema):
         labels = {"id2label": schema.id2label, "label2id": schema.label2id, "problem_type": schema.problem_type}
     model = MODEL_CLASSES[config.task].from_towers_pretrained(**towers, **{**labels, **config.model})
     return model, processor, schema

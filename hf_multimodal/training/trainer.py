@@ -10,11 +10,25 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.labels import labels_from_config
+from hf_multimodal.data.labels import schema_of_model
 from hf_multimodal.evaluation.metrics import build_compute_metrics
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
+
+
+def set_chunk_size(model: PreTrainedModel, chunk_size: int) -> None:
+    """Turns gradient caching on.
+
+    Raises:
+        ValueError: if the model's loss is no contrastive one.
+    """
+    if not hasattr(model, "set_chunk_size"):
+        raise ValueError(
+            f"gradient_cache_size={chunk_size} is for retrieval; the loss of {type(model).__name__} is a mean over "
+            "rows, so a smaller batch with gradient_accumulation_steps does the same."
+        )
+    cast(Any, model).set_chunk_size(chunk_size)
 
 
 class MultimodalTrainer(Trainer):
@@ -25,7 +39,8 @@ class MultimodalTrainer(Trainer):
         args: `MultimodalTrainingArguments` (or plain `TrainingArguments` with `remove_unused_columns=False`).
         processing_class: The `MultimodalProcessor`; saved with every checkpoint.
         data_collator: None builds a `MultimodalCollator` on the processor and the model's labels.
-        compute_metrics: None takes accuracy and macro F1, or mean squared error for regression, per task.
+        compute_metrics: None takes accuracy and macro F1, or mean squared error for regression, per task; of retrieval
+            the recalls in both directions.
         **kwargs: Everything else `transformers.Trainer` takes.
 
     Raises:
@@ -58,10 +73,13 @@ class MultimodalTrainer(Trainer):
         config: Any = cast(PreTrainedModel, self.model).config  # of what model_init made, where that is given
         processing_class.check_model(config)
         if data_collator is None or compute_metrics is None:
-            schema = labels_from_config(config)
+            schema = schema_of_model(cast(PreTrainedModel, self.model))
             collator: Any = data_collator or MultimodalCollator(processing_class, schema)
             self.data_collator = collator
             self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)
+        chunk_size = getattr(args, "gradient_cache_size", None)
+        if chunk_size is not None:
+            set_chunk_size(cast(PreTrainedModel, self.model), chunk_size)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))

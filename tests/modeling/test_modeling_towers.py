@@ -193,8 +193,12 @@ def test_frozen_backbone_neither_learns_nor_trains():
     assert not {name for name in learning if name.startswith("backbone.")}
 
 
+def positions_2d(*shape, temperature=100):
+    return sincos_position_2d(*shape, temperature=temperature, device=torch.device("cpu"), dtype=torch.float32)
+
+
 def test_position_embedding_by_hand():
-    table = sincos_position_2d(2, 3, 8, device=torch.device("cpu"), dtype=torch.float32)
+    table = positions_2d(2, 3, 8, temperature=10_000)
     # 8 channels: two frequencies, 1 and 10000 ** -1/2 = 1/100; sin of y, sin of x, cos of y, cos of x
     y, x = 1, 2
     expected = [math.sin(y), math.sin(y / 100), math.sin(x), math.sin(x / 100)]
@@ -205,17 +209,28 @@ def test_position_embedding_by_hand():
 
 
 def test_position_embedding_of_a_width_that_four_does_not_divide():
-    table = sincos_position_2d(2, 2, 7, device=torch.device("cpu"), dtype=torch.float32)
+    table = positions_2d(2, 2, 7)
     assert table.shape == (4, 7)
     assert (table[:, 4:] == 0).all()
-    assert (sincos_position_2d(2, 2, 3, device=torch.device("cpu"), dtype=torch.float32) == 0).all()
+    assert (positions_2d(2, 2, 3) == 0).all()
+
+
+def test_positions_of_a_small_grid_use_more_channels_than_those_made_for_long_sequences():
+    """Over 4 x 4 places a channel of wavelength 2 pi w turns by 3 / w at most: it tells places apart while w < 10."""
+
+    def telling(temperature):
+        return (positions_2d(4, 4, 64, temperature=temperature).std(0) > 0.1).sum().item()
+
+    # per axis 16 frequencies temperature ** -(k / 16), of which 4 and 8 are above a tenth, their sines so still later
+    assert telling(10_000) == 16
+    assert telling(100) == 28
 
 
 def test_feature_map_gets_positions_and_tokens_do_not():
     """Two equal halves of a picture differ in the tokens of a convolutional tower by their position alone."""
     tower = build(ImageTower, IMAGE_TOWERS["timm resnet"]).eval()
     tokens = tower(None, pixel_values=torch.zeros(1, 3, 256, 256)).tokens.view(8, 8, WIDTH)
-    positions = sincos_position_2d(8, 8, WIDTH, device=torch.device("cpu"), dtype=torch.float32).view(8, 8, WIDTH)
+    positions = positions_2d(8, 8, WIDTH).view(8, 8, WIDTH)
     # an empty picture: every token away from the border has the same features
     torch.testing.assert_close(tokens[3, 4] - tokens[4, 3], positions[3, 4] - positions[4, 3])
 

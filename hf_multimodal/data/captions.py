@@ -1,0 +1,54 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Several captions of one picture: a row of each."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import datasets
+from torch.utils.data import Dataset
+
+from hf_multimodal.data.columns import ROW_ID
+from hf_multimodal.data.label_inference import column_values
+from hf_multimodal.data.loading import is_list_of_texts
+
+
+class CaptionRows(Dataset):
+    """Rows whose `text` is a list, seen as one row per text; nothing is copied.
+
+    The rows made of one belong to the same `item`: its own where it names one, else its id. A row without texts stays,
+    without text.
+
+    Args:
+        rows: Rows as `load_rows(..., text_lists=True)` returns them.
+        first_only: Whether to take the first text of each row only.
+    """
+
+    def __init__(self, rows: datasets.Dataset, *, first_only: bool = False) -> None:
+        self.rows = rows
+        counts = [1 if first_only else max(1, len(listed or ())) for listed in column_values(rows, "text") or ()]
+        self.places = [(row, place) for row, count in enumerate(counts) for place in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        number, place = self.places[index]
+        row = self.rows[number]
+        row_id = row.get(ROW_ID, number)
+        text = row["text"][place] if row["text"] else None
+        return {**row, "text": text, "item": row.get("item", row_id), ROW_ID: f"{row_id}#{place}"}
+
+
+def spread_captions(rows: datasets.Dataset, *, first_only: bool = False) -> datasets.Dataset | CaptionRows:
+    """Returns rows of one text each: the rows themselves, or `CaptionRows` of them."""
+    return CaptionRows(rows, first_only=first_only) if is_list_of_texts((rows.features or {}).get("text")) else rows
+
+
+def each_text(rows: datasets.Dataset) -> Iterator[str]:
+    """Goes through all texts of the rows."""
+    for value in column_values(rows, "text") or ():
+        yield from value if isinstance(value, list) else [value] if value is not None else []
+
+
+__all__ = ["CaptionRows", "each_text", "spread_captions"]

@@ -1,0 +1,290 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A collection to vectors in parquet: streamed, sharded over processes, continued where it was stopped."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from hf_multimodal.data.collator import MultimodalCollator, RowError
+from hf_multimodal.data.columns import COLUMNS, ROW_ID, source_name
+from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
+from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
+from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.retrieval.token_store import to_bytes
+from hf_multimodal.training.inference import process_state
+from hf_multimodal.training.row_source import RowSource
+
+MANIFEST = "embeddings.json"
+PART_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class EmbeddingManifest:
+    """What a folder of embeddings holds.
+
+    Attributes:
+        model: Folder or Hub id of the model.
+        revision: Its fingerprint.
+        modality: What was embedded.
+        dimension: Width of the vectors.
+        token_width: Width of the tokens that are stored beside them; None without any.
+        source: Where the rows are from.
+        split: Their split.
+        columns: Canonical name -> column.
+        keep: Columns carried along as metadata.
+        unique_items: Whether each item was taken once.
+        part_rows: Rows of a file.
+        rows: How many were embedded; None until all are.
+    """
+
+    model: str
+    revision: str
+    modality: str
+    dimension: int
+    token_width: int | None
+    source: str
+    split: str | None
+    columns: dict[str, str]
+    keep: list[str]
+    unique_items: bool
+    part_rows: int
+    rows: int | None = None
+
+    def save(self, folder: Path) -> None:
+        """Writes it into a folder, whole or not at all."""
+        partial = folder / f"{MANIFEST}.partial"
+        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / MANIFEST)
+
+    @classmethod
+    def load(cls, folder: Path) -> "EmbeddingManifest":
+        """Reads it from a folder.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        file = folder / MANIFEST
+        if not file.is_file():
+            raise ValueError(f"{str(folder)!r} holds no embeddings ({MANIFEST} is missing): make them with `embed`.")
+        return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def embed_rows(
+    model: str,
+    rows: RowSource,
+    output: Path,
+    *,
+    modality: str,
+    keep: Sequence[str] = (),
+    unique_items: bool = False,
+    with_tokens: bool = False,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    part_rows: int = PART_ROWS,
+) -> int:
+    """Embeds one modality of a collection into parquet files with `id`, `vector`, the kept columns and tokens.
+
+    The rows are cut into parts, of which each process takes its share; a part's file is there whole or not at all.
+    Called again, it leaves finished parts alone, whatever number of processes made them.
+
+    Args:
+        model: Folder or Hub id of a retrieval model.
+        rows: The collection. A row with several captions is as many rows.
+        output: Folder for the files.
+        modality: What is embedded.
+        keep: Columns to store beside the vectors, for conditions and answers.
+        unique_items: Whether to take of each item (the column `item`) the first row only, under the item's name.
+        with_tokens: Whether to store the tokens, which reranking needs.
+        batch_size: Rows encoded at a time.
+        num_workers: Processes that open files, beside each that encodes.
+        part_rows: Rows of a file.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ValueError: if a row has nothing to embed, an id stands twice, the collection is empty, or the folder holds
+            something else.
+    """
+    state = process_state()
+    loaded, processor = load_retrieval_model(model)
+    check_known("modality of this model", modality, processor.modalities)
+    if modality not in {name.split(".")[0] for name in rows.columns}:
+        raise ValueError(f"No column is mapped to {modality}: say which, --column {modality}=COLUMN.")
+    if unique_items and "item" not in rows.columns:
+        raise ValueError("Taking each item once needs to know the items: map their column, --column item=COLUMN.")
+    manifest = EmbeddingManifest(
+        model=model,
+        revision=model_revision(model),
+        modality=modality,
+        dimension=loaded.config.embedding_size,
+        token_width=loaded.config.hidden_size if with_tokens else None,
+        source=rows.source,
+        split=rows.split,
+        columns=dict(rows.columns),
+        keep=list(keep),
+        unique_items=unique_items,
+        part_rows=part_rows,
+    )
+    finished = _prepare(output, manifest, is_main=state.is_main_process)
+    state.wait_for_everyone()
+    if finished is not None:
+        return finished
+    collator = MultimodalCollator(processor, None, rows.columns)
+    loaded.to(state.device)
+    bar = tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process)
+    count = 0
+    items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
+    for number, part in enumerate(_parts(items, part_rows)):
+        file = output / f"part-{number:06d}.parquet"
+        if number % state.num_processes == state.process_index and not file.exists():
+            collate = _Batches(collator, modality)
+            batches: Any = DataLoader(cast(Any, part), batch_size, collate_fn=collate, num_workers=num_workers)
+            columns = _encode(loaded, modality, batches, with_tokens)
+            _write_part(file, {ROW_ID: [row[ROW_ID] for row in part], **_kept(part, keep), **columns}, manifest)
+        count += len(part)
+        bar.update(len(part))
+    bar.close()
+    if not count:
+        raise ValueError("The collection is empty: there is nothing to embed.")
+    state.wait_for_everyone()
+    if state.is_main_process:
+        EmbeddingManifest(**{**asdict(manifest), "rows": count}).save(output)
+    return count
+
+
+def _prepare(output: Path, manifest: EmbeddingManifest, *, is_main: bool) -> int | None:
+    """Checks the folder, makes it ready, and returns the number of rows if all is done already."""
+    if (output / MANIFEST).is_file():
+        before = EmbeddingManifest.load(output)
+        old, new = asdict(before), asdict(manifest)
+        changed = [name for name in old if name != "rows" and old[name] != new[name]]
+        if changed:
+            told = "; ".join(f"{name} was {old[name]!r}, is {new[name]!r}" for name in changed)
+            raise ValueError(f"{str(output)!r} holds embeddings of something else ({told}): give another folder.")
+        return before.rows
+    if output.exists() and any(output.iterdir()):
+        raise ValueError(f"{str(output)!r} exists and holds no embeddings, so it is left alone: give another folder.")
+    if is_main:
+        output.mkdir(parents=True, exist_ok=True)
+        manifest.save(output)
+    return None
+
+
+def _distinct_rows(
+    rows: Iterable[Mapping[str, Any]], modality: str, columns: Mapping[str, str], unique_items: bool
+) -> Iterator[dict[str, Any]]:
+    """Goes through the rows, a row per caption; refuses those that have another's id or nothing to embed."""
+    seen: set[str] = set()
+    for row in rows:
+        for one in _spread(row, modality):
+            name = str(one["item"] if unique_items else one[ROW_ID])
+            if name in seen:
+                if unique_items:
+                    continue
+                raise RowError(
+                    f"Two rows have the id {name!r}: ids must be distinct. Map another column to id, or leave it out "
+                    "to number the rows."
+                )
+            seen.add(name)
+            value = one.get(modality)
+            if value is None or (modality == "text" and isinstance(value, str) and not value.strip()):
+                column = source_name(columns, modality)
+                raise RowError(f"Row {name!r}, column {column!r}: there is no {modality} to embed. Drop the row.")
+            yield {**one, ROW_ID: name}
+
+
+def _spread(row: Mapping[str, Any], modality: str) -> Iterator[dict[str, Any]]:
+    if modality != "text" or not isinstance(row["text"], list):
+        yield dict(row)
+        return
+    for place, text in enumerate(row["text"]):
+        yield {**row, "text": text, "item": row.get("item", row[ROW_ID]), ROW_ID: f"{row[ROW_ID]}#{place}"}
+
+
+def _parts(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while part := list(islice(rows, size)):
+        yield part
+
+
+def _kept(part: Sequence[Mapping[str, Any]], keep: Sequence[str]) -> dict[str, list[Any]]:
+    named = [*keep, *(["item"] if "item" in part[0] else [])]
+    return {name: [row[name] for row in part] for name in named}
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Collates one modality of the rows; it can be pickled for the worker processes of a DataLoader."""
+
+    collator: MultimodalCollator
+    modality: str
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        batch = self.collator([{ROW_ID: row[ROW_ID], self.modality: row[self.modality]} for row in rows])
+        return {name: tensor for name, tensor in batch.items() if name in TOWER_INPUTS[self.modality]}
+
+
+@torch.inference_mode()
+def _encode(
+    model: MultimodalForRetrieval, modality: str, batches: Iterable[Mapping[str, torch.Tensor]], with_tokens: bool
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {"vector": [], **({"tokens": []} if with_tokens else {})}
+    for batch in batches:
+        towers = model.encode(**{name: tensor.to(model.device) for name, tensor in batch.items()})
+        columns["vector"] += list(model.embed(towers)[modality].float().cpu().numpy())
+        if with_tokens:
+            columns["tokens"] += to_bytes(towers[modality])
+    return columns
+
+
+def _write_part(file: Path, columns: Mapping[str, list[Any]], manifest: EmbeddingManifest) -> None:
+    vectors = pa.array(np.concatenate(columns["vector"]), pa.float32())
+    arrays = {name: pa.array(values) for name, values in columns.items() if name not in (ROW_ID, "vector")}
+    table = pa.table(
+        {
+            "id": pa.array(columns[ROW_ID], pa.string()),
+            "vector": pa.FixedSizeListArray.from_arrays(vectors, manifest.dimension),
+            **arrays,
+        }
+    )
+    partial = file.with_name(f"{file.name}.partial")
+    pq.write_table(table, partial)
+    partial.replace(file)
+
+
+def check_keep(keep: Sequence[str]) -> None:
+    """Refuses columns whose names the files need themselves.
+
+    Raises:
+        ValueError: naming the column.
+    """
+    for name in keep:
+        if name in (*COLUMNS, ROW_ID, "vector", "tokens"):
+            raise ValueError(f"--keep {name}: the files use that name themselves. Rename the column.")
+
+
+def read_parts(folder: Path) -> Iterator[pa.Table]:
+    """Reads the embeddings of a finished folder, a table per file.
+
+    Raises:
+        ValueError: if there are none, or not all yet.
+    """
+    manifest = EmbeddingManifest.load(folder)
+    if manifest.rows is None:
+        raise ValueError(f"The embeddings in {str(folder)!r} are not finished: run `embed` again, it continues.")
+    for file in sorted(folder.glob("part-*.parquet")):
+        yield pq.read_table(file)
+
+
+__all__ = ["MANIFEST", "EmbeddingManifest", "check_keep", "embed_rows", "read_parts"]

@@ -1,0 +1,179 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The index in Milvus, through pymilvus: a file (Milvus Lite), a server, or a cluster behind the same address."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.retrieval.vector_index import (
+    Found,
+    Metadata,
+    Where,
+    allowed_values,
+    check_k,
+    check_vectors,
+    check_width,
+)
+
+_ID, _VECTOR, _METADATA = "id", "vector", "metadata"
+_LONGEST_ID = 512
+_SETTINGS = "milvus.json"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_ROWS_AT_ONCE = 1000
+_MOST_FOUND = 16384  # Milvus answers with no more
+
+
+def _client(uri: str, token: str) -> Any:  # noqa: ANN401 (pymilvus' client)
+    try:
+        from pymilvus import MilvusClient
+    except ImportError as error:
+        raise ImportError('An index in Milvus needs pymilvus: pip install "hf_multimodal[milvus]".') from error
+    return MilvusClient(uri=uri, token=token)
+
+
+class MilvusIndex:
+    """Vectors under ids in a collection of Milvus, found by inner product.
+
+    Args:
+        dimension: Width of the vectors.
+        uri: Address of the server or cluster, or a file ending in .db for Milvus Lite.
+        collection: Name of the collection there; made if it is not there.
+        kind: Milvus' own name of an index type: FLAT is exact, HNSW approximate.
+        token: Credentials, as `user:password` or an API key.
+
+    Raises:
+        ValueError: if the name is not one, or the collection there is of another dimension.
+    """
+
+    def __init__(
+        self, dimension: int, *, uri: str, collection: str = "hf_multimodal", kind: str = "FLAT", token: str = ""
+    ) -> None:
+        if not _NAME.match(collection):
+            raise ValueError(f"{collection!r} is no name of a collection: letters, digits and _, no digit first.")
+        self.dimension, self.uri, self.collection, self.kind = dimension, uri, collection, kind.upper()
+        self._milvus = _client(uri, token)
+        if self._milvus.has_collection(collection):
+            self._check_dimension()
+        else:
+            self._create()
+        self._milvus.load_collection(collection)
+
+    def _check_dimension(self) -> None:
+        fields = self._milvus.describe_collection(self.collection)["fields"]
+        widths = [field["params"].get("dim") for field in fields if field["name"] == _VECTOR]
+        if widths != [self.dimension]:
+            raise ValueError(
+                f"The collection {self.collection!r} at {self.uri!r} holds vectors of dimension {widths}, not "
+                f"{self.dimension}: they come from another model. Name another collection."
+            )
+
+    def _create(self) -> None:
+        from pymilvus import DataType
+
+        schema = self._milvus.create_schema(auto_id=False)
+        schema.add_field(_ID, DataType.VARCHAR, is_primary=True, max_length=_LONGEST_ID)
+        schema.add_field(_VECTOR, DataType.FLOAT_VECTOR, dim=self.dimension)
+        schema.add_field(_METADATA, DataType.JSON)
+        parameters = self._milvus.prepare_index_params()
+        options = {"M": 32, "efConstruction": 80} if self.kind == "HNSW" else {}
+        parameters.add_index(_VECTOR, index_type=self.kind, metric_type="IP", params=options)
+        self._milvus.create_collection(
+            self.collection, schema=schema, index_params=parameters, consistency_level="Strong"
+        )
+
+    def __len__(self) -> int:
+        return int(self._milvus.query(self.collection, filter="", output_fields=["count(*)"])[0]["count(*)"])
+
+    def add(self, ids: Sequence[str], vectors: np.ndarray, metadata: Sequence[Metadata]) -> None:
+        """Adds vectors; see `VectorIndex.add`."""
+        vectors = check_vectors(ids, vectors, self.dimension, metadata)
+        for one in ids:
+            if len(one.encode()) > _LONGEST_ID:
+                raise ValueError(f"The id {one[:40]!r}... is longer than {_LONGEST_ID} bytes. Nothing was added.")
+        if known := self._present(ids):
+            raise ValueError(
+                f"The id {sorted(known)[0]!r} is in the index already: delete it first. Nothing was added."
+            )
+        rows = [
+            {_ID: one, _VECTOR: vector.tolist(), _METADATA: dict(row)}
+            for one, vector, row in zip(ids, vectors, metadata, strict=True)
+        ]
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            self._milvus.insert(self.collection, rows[start : start + _ROWS_AT_ONCE])
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes vectors; see `VectorIndex.delete`."""
+        known = self._present(ids)
+        for one in ids:
+            if one not in known:
+                raise ValueError(f"There is no id {one!r} in the index. Nothing was deleted.")
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            self._milvus.delete(self.collection, ids=list(ids[start : start + _ROWS_AT_ONCE]))
+
+    def _present(self, ids: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            part = list(ids[start : start + _ROWS_AT_ONCE])
+            found.update(row[_ID] for row in self._milvus.get(self.collection, ids=part, output_fields=[_ID]))
+        return found
+
+    def search(self, vectors: np.ndarray, k: int, where: Where | None = None) -> list[list[Found]]:
+        """Finds the nearest; see `VectorIndex.search`."""
+        check_k(k)
+        vectors = check_width(vectors, self.dimension)
+        condition = self._condition(where)
+        if not len(vectors) or not len(self):
+            return [[] for _ in vectors]
+        answers = self._milvus.search(
+            self.collection,
+            data=vectors.tolist(),
+            anns_field=_VECTOR,
+            filter=condition,
+            limit=min(k, len(self), _MOST_FOUND),
+            output_fields=[_METADATA],
+            search_params={"metric_type": "IP", "params": {"ef": max(k, 128)} if self.kind == "HNSW" else {}},
+        )
+        return [
+            [Found(hit[_ID], float(hit["distance"]), dict(hit["entity"][_METADATA])) for hit in answer]
+            for answer in answers
+        ]
+
+    def _condition(self, where: Where | None) -> str:
+        """Writes a condition in Milvus' language; names and values are quoted as JSON."""
+        if not where:
+            return ""
+        sample = self._milvus.query(self.collection, filter="", limit=1, output_fields=[_METADATA])
+        parts = []
+        for column, value in where.items():
+            if sample:
+                check_known("column of the index's metadata", column, tuple(sample[0][_METADATA]))
+            values = ", ".join(json.dumps(one) for one in allowed_values(value))
+            parts.append(f"{_METADATA}[{json.dumps(column)}] in [{values}]")
+        return " and ".join(parts)
+
+    def save(self, folder: Path) -> None:
+        """Writes down where the vectors are; Milvus keeps them itself. Credentials are not written."""
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {"dimension": self.dimension, "uri": self.uri, "collection": self.collection, "kind": self.kind}
+        (folder / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, *, token: str = "") -> "MilvusIndex":
+        """Connects to the collection that `save` has noted down.
+
+        Raises:
+            ValueError: if there is no such note.
+        """
+        file = folder / _SETTINGS
+        if not file.is_file():
+            raise ValueError(f"{str(folder)!r} holds no index: {_SETTINGS} is missing.")
+        return cls(**json.loads(file.read_text(encoding="utf-8")), token=token)
+
+
+__all__ = ["MilvusIndex"]

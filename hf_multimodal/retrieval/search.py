@@ -1,0 +1,188 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Search in a collection, and reranking of what is found by the same model's match head."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.modeling_outputs import TowerOutput
+from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.retrieval.collection import Collection
+from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.retrieval.token_store import to_tower
+from hf_multimodal.retrieval.vector_index import Found, Where, check_k
+
+PAIRS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One item found.
+
+    Attributes:
+        id: Its id.
+        similarity: Cosine of its and the query's embeddings.
+        match_score: Logit of the match head; None where it was not asked.
+        score: What the hits are ordered by: the similarity, or after reranking the match head's logit plus the
+            contrastive one. The match head learns to tell matches from negatives drawn in proportion to the exponential
+            of the contrastive logit, so the sum is its estimate of how likely a match is (noise-contrastive estimation
+            of a residual model, Deng et al. 2020).
+        metadata: What was stored with it.
+    """
+
+    id: str
+    similarity: float
+    match_score: float | None
+    score: float
+    metadata: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as a mapping, for JSON."""
+        return asdict(self)
+
+
+class Searcher:
+    """Answers queries over a collection.
+
+    Args:
+        model: The model that the collection was embedded with.
+        processor: Its processor.
+        collection: The collection.
+    """
+
+    def __init__(self, model: MultimodalForRetrieval, processor: MultimodalProcessor, collection: Collection) -> None:
+        self.model, self.processor, self.collection = model.eval(), processor, collection
+
+    @classmethod
+    def open(cls, index: str | Path, *, model: str | None = None, **options: Any) -> "Searcher":  # noqa: ANN401
+        """Opens a collection and its model.
+
+        Args:
+            index: Folder of the collection.
+            model: Where its model is now; None takes where it was when the rows were embedded.
+            **options: Of the backend (Milvus: `token`).
+
+        Raises:
+            ValueError: if there is no index, or the model is not the one that made it.
+        """
+        collection = Collection.open(index, **options)
+        manifest = collection.manifest
+        source = model or manifest.model
+        loaded, processor = load_retrieval_model(source)
+        if (found := model_revision(source)) != manifest.revision:
+            raise ValueError(
+                f"The index in {str(index)!r} was made with revision {manifest.revision} of {manifest.model!r}, but "
+                f"{source!r} is {found}: their vectors do not compare. Give the same model, or embed and index again."
+            )
+        return cls(loaded, processor, collection)
+
+    def search(
+        self,
+        k: int = 10,
+        *,
+        rerank: int = 0,
+        where: Where | None = None,
+        **query: Any,  # noqa: ANN401 (modality -> a value)
+    ) -> list[Hit]:
+        """Answers one query, given as `text=…`, `image=…` and so on: `search(text="a red shirt")`.
+
+        Args:
+            k: How many items; all where there are fewer.
+            rerank: How many of the first the match head puts into a new order; 0 leaves the order of similarity.
+            where: Only items with these values of the stored columns; see `VectorIndex.search`.
+            **query: One modality and its value.
+
+        Raises:
+            ValueError: if the query is empty or not one, or the collection cannot be reranked.
+        """
+        if len(query) != 1:
+            raise ValueError(f"Give one query, of {' or '.join(self.processor.modalities)}; got {sorted(query)}.")
+        modality, value = next(iter(query.items()))
+        return self.search_many(modality, [value], k, rerank=rerank, where=where)[0]
+
+    @torch.inference_mode()
+    def search_many(
+        self, modality: str, values: Sequence[Any], k: int = 10, *, rerank: int = 0, where: Where | None = None
+    ) -> list[list[Hit]]:
+        """Answers several queries of one modality; see `search`."""
+        check_known("modality of this model", modality, self.processor.modalities)
+        check_k(k)
+        if rerank < 0:
+            raise ValueError(f"rerank={rerank}: it cannot be negative.")
+        if rerank and modality == self.collection.manifest.modality:
+            raise ValueError(
+                f"The match head compares two modalities, but query and collection are both {modality}: leave rerank "
+                "out."
+            )
+        encoded = self.encode(modality, values)
+        vectors = self.model.embed({modality: encoded})[modality].float().cpu().numpy()
+        found = self.collection.index.search(vectors, max(k, rerank), where)
+        if not rerank:
+            return [[Hit(x.id, x.similarity, None, x.similarity, x.metadata) for x in hits[:k]] for hits in found]
+        return [
+            self._rerank(modality, TowerOutput(**{n: t[i : i + 1] for n, t in encoded.items()}), hits, rerank)[:k]
+            for i, hits in enumerate(found)
+        ]
+
+    def encode(self, modality: str, values: Sequence[Any]) -> TowerOutput:
+        """Encodes queries.
+
+        Raises:
+            ValueError: if one is empty.
+        """
+        for number, value in enumerate(values):
+            if value is None or (isinstance(value, str) and not value.strip()):
+                raise ValueError(f"Query {number} is empty: give a {modality}.")
+        batch = MultimodalCollator(self.processor)([{modality: value} for value in values])
+        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items() if name != "modality_mask"}
+        return self.model.encode(batch["modality_mask"].to(self.model.device), **inputs)[modality]
+
+    def _rerank(self, modality: str, query: TowerOutput, found: Sequence[Found], count: int) -> list[Hit]:
+        """Puts the first hits into the order of the match head; those behind them stay behind."""
+        first = list(found[:count])
+        stored = self.collection.tokens.get([hit.id for hit in first])
+        logits = score_against(self.model, modality, query, stored)
+        similarities = torch.tensor([hit.similarity for hit in first], device=self.model.device)
+        totals = (torch.as_tensor(logits, device=self.model.device) + self.model.scaled(similarities)).tolist()
+        hits = [
+            Hit(x.id, x.similarity, float(match), total, x.metadata)
+            for x, match, total in zip(first, logits, totals, strict=True)
+        ]
+        hits.sort(key=lambda hit: -hit.score)
+        return hits + [Hit(x.id, x.similarity, None, x.similarity, x.metadata) for x in found[count:]]
+
+
+@torch.inference_mode()
+def score_against(
+    model: MultimodalForRetrieval, modality: str, query: TowerOutput, candidates: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Scores one encoded query against candidates by the match head.
+
+    Args:
+        model: The model.
+        modality: The query's.
+        query: Its tokens (1, L, H).
+        candidates: Each candidate's tokens (L, H), of the model's other modality.
+
+    Returns:
+        (N,) logits.
+    """
+    logits = []
+    for start in range(0, len(candidates), PAIRS_AT_ONCE):
+        items = to_tower(candidates[start : start + PAIRS_AT_ONCE], model.device, query.tokens.dtype)
+        count = len(items.tokens)
+        repeated = TowerOutput(tokens=query.tokens.expand(count, -1, -1), mask=query.mask.expand(count, -1))
+        towers = {m: repeated if m == modality else items for m in model.config.modalities}
+        logits.append(model.match(towers).float().cpu().numpy())
+    return np.concatenate(logits) if logits else np.zeros(0, dtype=np.float32)
+
+
+__all__ = ["Hit", "Searcher", "score_against"]
