@@ -16,8 +16,8 @@ from hf_multimodal.data.loading import is_list_of_texts
 class CaptionRows(Dataset):
     """Rows whose `text` is a list, seen as one row per text; nothing is copied.
 
-    The rows made of one belong to the same `item`: its own where it names one, else its id. A row without texts stays,
-    without text.
+    The rows made of one belong to the same `item`: its own where it names one, else its id. A text that an item has had
+    in an earlier row is left out; a row without texts stays, without text.
 
     Args:
         rows: Rows as `load_rows(..., text_lists=True)` returns them.
@@ -26,8 +26,15 @@ class CaptionRows(Dataset):
 
     def __init__(self, rows: datasets.Dataset, *, first_only: bool = False) -> None:
         self.rows = rows
-        counts = [1 if first_only else max(1, len(listed or ())) for listed in column_values(rows, "text") or ()]
-        self.places = [(row, place) for row, count in enumerate(counts) for place in range(count)]
+        self.places: list[tuple[int, int]] = []
+        texts = column_values(rows, "text") or []
+        items = (column_values(rows, "item") if "item" in rows.column_names else None) or range(len(texts))
+        seen = set()
+        for row, (item, listed) in enumerate(zip(items, texts, strict=True)):
+            for place, text in enumerate((listed or [None])[: 1 if first_only else None]):
+                if first_only or (item, text) not in seen:
+                    self.places.append((row, place))
+                seen.add((item, text))
 
     def __len__(self) -> int:
         return len(self.places)

@@ -64,7 +64,9 @@ def rank_relevant(
         raise ValueError("There are no queries: give at least one.")
     if not counts.all():
         query = int(np.flatnonzero(counts == 0)[0])
-        raise ValueError(f"No candidate is relevant to query {query} (item {items[of_query[query]]!r}): leave it out.")
+        raise ValueError(
+            f"No candidate is relevant to query {query} (item {str(items[of_query[query]])!r}): leave it out."
+        )
     owners = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
     relevant = order[np.repeat(starts, counts) + within]

@@ -17,11 +17,24 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from hf_multimodal.data.labels import LabelSchema, labels_from_config
+from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 
 CARD_FIELDS = ("license", "license_name", "license_link", "language", "tags", "datasets", "base_model")
 LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}
-_METRICS = {"accuracy": "accuracy", "f1": "F1", "mse": "mean squared error"}
+_METRICS = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "mse": "mean squared error",
+    "mean_recall": "mean recall",
+    "recall@1": "recall@1",
+    "recall@5": "recall@5",
+    "recall@10": "recall@10",
+    "median_rank": "median rank",
+    "mrr": "mean reciprocal rank",
+    "ndcg@10": "nDCG@10",
+}
+_MOST_COLUMNS = 8  # of a table; longer ones stand on their side
 _SCORES = (*_METRICS, "loss")
 _USE = """```python
 from transformers import pipeline
@@ -40,6 +53,20 @@ from hf_multimodal import MultimodalClassificationPipeline, MultimodalForMultiTa
 source = "{location}"  # a local folder or a Hub id
 model, processor = (kind.from_pretrained(source) for kind in (MultimodalForMultiTask, MultimodalProcessor))
 MultimodalClassificationPipeline(model=model, processor=processor)({example})
+```"""
+_USE_OF_RETRIEVAL = """```bash
+hf-multimodal embed {location} --source ROWS --modality {second} --tokens --output embeddings
+hf-multimodal index my_index --embeddings embeddings
+hf-multimodal search my_index --{first} {query} --rerank 50
+```
+
+```python
+from hf_multimodal import MultimodalForRetrieval, MultimodalProcessor
+
+source = "{location}"  # a local folder or a Hub id
+model, processor = (kind.from_pretrained(source) for kind in (MultimodalForRetrieval, MultimodalProcessor))
+towers = model.encode(**processor({argument}=[{query}], return_tensors="pt"))
+model.embed(towers)["{first}"]  # unit vectors
 ```"""
 _PIPELINE_TAGS = {"MultimodalForQuestionAnswering": "visual-question-answering"}
 
@@ -129,7 +156,7 @@ def _kind_of(metric: str) -> str | None:
 def _metric_name(metric: str) -> str:
     kind = str(_kind_of(metric))
     task = metric.removesuffix(kind).removesuffix("_")
-    return f"{_METRICS[kind]} of {task}" if task else _METRICS[kind]
+    return f"{_METRICS[kind]} of {task.replace('_to_', ' to ')}" if task else _METRICS[kind]
 
 
 def _reported_split(metrics: Mapping[str, Any]) -> str:
@@ -150,7 +177,7 @@ def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
         sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in facts.sizes.items())}. " if facts.sizes else "",
         training=_training_line(training),
         architecture=facts.architecture,
-        labels=_labels(config),
+        labels=_labels(config, facts),
         towers="; ".join(f"{modality}: {name}" for modality, name in _towers(config).items()),
         fusion=config.fusion,
         num_layers=config.num_hidden_layers,
@@ -165,14 +192,22 @@ def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
 
 def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
     location = folder.resolve().name
-    pipelines = MODELS_WITH_HEAD[facts.architecture]._pipelines
+    model_class = MODELS_WITH_HEAD[facts.architecture]
+    pipelines = model_class._pipelines
     example = _example(config.modalities, folder)
+    if model_class.matches_items:
+        first, second = config.modalities
+        query = _values(folder)[first]
+        argument = PROCESSOR_ARGUMENTS[first]
+        return _USE_OF_RETRIEVAL.format(location=location, first=first, second=second, query=query, argument=argument)
     if not pipelines:
         return _USE_OF_TASKS.format(location=location, example=example)
     return _USE.format(pipeline=next(iter(pipelines)), location=location, example=example)
 
 
-def _labels(config: PreTrainedConfig) -> str:
+def _labels(config: PreTrainedConfig, facts: CardFacts) -> str:
+    if MODELS_WITH_HEAD[facts.architecture].matches_items:
+        return f", embeddings of width {config.embedding_size}, contrastive objective `{config.contrastive_objective}`"
     schema = labels_from_config(config)
     if isinstance(schema, LabelSchema):
         return _describe(schema)
@@ -190,6 +225,12 @@ def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
     found = dict.fromkeys(name for values in metrics.values() for name in values)
     names = [name for name in found if _kind_of(name) is not None]
     names.sort(key=lambda name: (name not in _SCORES, _SCORES.index(name) if name in _SCORES else 0))
+    if len(names) > _MOST_COLUMNS:
+        lines = ["| metric | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
+        for name in names:
+            values = " | ".join(f"{scores[name]:.4f}" if name in scores else "" for scores in metrics.values())
+            lines.append(f"| {name} | {values} |")
+        return "\n".join(lines)
     lines = ["| split | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [
         f"| {split} | " + " | ".join(f"{values[n]:.4f}" if n in values else "" for n in names) + " |"
@@ -217,9 +258,13 @@ def _files_line(folder: Path) -> str:
 
 
 def _example(modalities: tuple[str, ...], folder: Path) -> str:
-    values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"', "audio": '"sound.wav"'}
-    values.update({"video": '"clip.mp4"', "series": _series_example(folder)})
+    values = _values(folder)
     return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
+
+
+def _values(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {"text": '"a text"', "image": '"picture.png"', "audio": '"sound.wav"'}
+    return {**values, "video": '"clip.mp4"', "series": _series_example(folder)}
 
 
 def _series_example(folder: Path) -> str:

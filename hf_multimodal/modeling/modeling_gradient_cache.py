@@ -52,17 +52,18 @@ def encode_in_chunks(
         tower: The tower. Its batch norms see a chunk as their batch.
         present: (B,) bool, or None when every row has the modality.
         inputs: What it takes, a row each.
-        chunk_size: Rows of a chunk.
+        chunk_size: Most rows of a chunk.
     """
     names, parts = list(inputs), []
 
     def run(part: torch.Tensor | None, *tensors: torch.Tensor) -> TowerOutput:
         return tower(part, **dict(zip(names, tensors, strict=True)))
 
-    for start in range(0, next(iter(inputs.values())).shape[0], chunk_size):
-        rows = slice(start, start + chunk_size)
-        part = None if present is None else present[rows]
-        parts.append(cached(tower, run, part, *(x[rows] for x in inputs.values())))
+    count = next(iter(inputs.values())).shape[0]
+    chunks = -(-count // chunk_size)  # alike in size: batch norm takes no single row
+    masks = [None] * chunks if present is None else present.tensor_split(chunks)
+    for part, *tensors in zip(masks, *(x.tensor_split(chunks) for x in inputs.values()), strict=True):
+        parts.append(cached(tower, run, part, *tensors))
     return TowerOutput(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 

@@ -157,6 +157,7 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
     """A `MultimodalModel` and a head over its pooled vector; subclasses bring head and objective."""
 
     output_class: type[ModelOutput] = MultimodalClassifierOutput
+    matches_items = False  # whether labels are item ids, and what belongs together is to be found
 
     def __init__(self, config: MultimodalConfig) -> None:
         if config.tasks and self.output_class is MultimodalClassifierOutput:

@@ -60,7 +60,7 @@ class MultimodalForRetrieval(MultimodalWithHead):
     """
 
     output_class = MultimodalRetrievalOutput
-    matches_items = True  # its labels are item ids
+    matches_items = True
     # of the forward without labels; with them, of the matched and unmatched pairs together
     _can_record_outputs = MultimodalModel._can_record_outputs
 

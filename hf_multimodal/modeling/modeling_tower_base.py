@@ -174,23 +174,27 @@ class Tower(nn.Module):
             **inputs: As `encode` takes them, a row each.
         """
         if present is None:
-            return self.mark_absent(*self.encode(**inputs), present)
+            return self.mark_absent(*self._encode_some(inputs), present)
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
             # a number of rows that depends on the data fits into no graph: absent rows are encoded as blanks
             return self.mark_absent(*self.encode(**{k: _blank_absent(x, present) for k, x in inputs.items()}), present)
         rows = present.nonzero().squeeze(1)
         if len(rows) == len(present):
-            return self.mark_absent(*self.encode(**inputs), present)
-        # Blank rows fill up to one, as DDP waits for a gradient of every parameter, be it zero; in training up to two,
-        # as batch norm takes no single one.
-        missing = (2 if self.training else 1) - len(rows)
-        if missing > 0:
-            rows = torch.cat([rows, (~present).nonzero().squeeze(1)[:missing]])
+            return self.mark_absent(*self._encode_some(inputs), present)
+        if not len(rows):  # a blank one: DDP waits for a gradient of every parameter, be it zero
+            rows = rows.new_zeros(1)
         inputs = {name: _blank_absent(x[rows], present[rows]) for name, x in inputs.items()}
-        tokens, mask = self.encode(**inputs)
+        tokens, mask = self._encode_some(inputs)
         tokens = tokens.new_zeros(len(present), *tokens.shape[1:]).index_copy(0, rows, tokens)
         mask = mask.new_zeros(len(present), mask.shape[1]).index_copy(0, rows, mask)
         return self.mark_absent(tokens, mask, present)
+
+    def _encode_some(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encodes rows as `encode` does; in training a single one stands twice, as batch norm takes no single one."""
+        if not self.training or next(iter(inputs.values())).shape[0] > 1:
+            return self.encode(**inputs)
+        tokens, mask = self.encode(**{name: x.repeat_interleave(2, dim=0) for name, x in inputs.items()})
+        return tokens[:1], mask[:1]
 
     def encode(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes rows that all have this modality into tokens (B, L, H) and their mask (B, L)."""

@@ -143,19 +143,17 @@ def embed_rows(
         return finished
     collator = MultimodalCollator(processor, None, rows.columns)
     loaded.to(state.device)
-    bar = tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process)
-    count = 0
+    collate, count = _Batches(collator, modality), 0
     items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
-    for number, part in enumerate(_parts(items, part_rows)):
-        file = output / f"part-{number:06d}.parquet"
-        if number % state.num_processes == state.process_index and not file.exists():
-            collate = _Batches(collator, modality)
-            batches: Any = DataLoader(cast(Any, part), batch_size, collate_fn=collate, num_workers=num_workers)
-            columns = _encode(loaded, modality, batches, with_tokens)
-            _write_part(file, {ROW_ID: [row[ROW_ID] for row in part], **_kept(part, keep), **columns}, manifest)
-        count += len(part)
-        bar.update(len(part))
-    bar.close()
+    with tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process) as bar:
+        for number, part in enumerate(_parts(items, part_rows)):
+            file = output / f"part-{number:06d}.parquet"
+            if number % state.num_processes == state.process_index and not file.exists():
+                batches: Any = DataLoader(cast(Any, part), batch_size, collate_fn=collate, num_workers=num_workers)
+                columns = _encode(loaded, modality, batches, with_tokens)
+                _write_part(file, {ROW_ID: [row[ROW_ID] for row in part], **_kept(part, keep), **columns}, manifest)
+            count += len(part)
+            bar.update(len(part))
     if not count:
         raise ValueError("The collection is empty: there is nothing to embed.")
     state.wait_for_everyone()

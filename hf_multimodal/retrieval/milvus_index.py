@@ -153,8 +153,8 @@ class MilvusIndex:
         for column, value in where.items():
             if sample:
                 check_known("column of the index's metadata", column, tuple(sample[0][_METADATA]))
-            values = ", ".join(json.dumps(one) for one in allowed_values(value))
-            parts.append(f"{_METADATA}[{json.dumps(column)}] in [{values}]")
+            field = f"{_METADATA}[{json.dumps(column)}]"  # of which Milvus Lite knows no `in`
+            parts.append("(" + " or ".join(f"{field} == {json.dumps(one)}" for one in allowed_values(value)) + ")")
         return " and ".join(parts)
 
     def save(self, folder: Path) -> None:

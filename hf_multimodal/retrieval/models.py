@@ -12,7 +12,7 @@ from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.inference import load_model
 
-_WEIGHTS = ("*.safetensors", "config.json", "processor_config.json")
+_FILES = ("*.safetensors", "config.json", "processor_config.json", "tokenizer*.json", "vocab*", "merges.txt", "*.model")
 _CHUNK = 1 << 20
 
 
@@ -38,9 +38,9 @@ def model_revision(model: str) -> str:
     """
     folder = Path(model)
     if not folder.is_dir():
-        folder = Path(snapshot_download(model, allow_patterns=list(_WEIGHTS)))
+        folder = Path(snapshot_download(model, allow_patterns=list(_FILES)))
     digest = hashlib.sha256()
-    for pattern in _WEIGHTS:
+    for pattern in _FILES:
         for file in sorted(folder.glob(pattern)):
             digest.update(file.name.encode())
             with file.open("rb") as stream:

@@ -16,7 +16,7 @@ from hf_multimodal.cli.train import format_metrics
 from tests.training.tiny_run import tiny_run
 
 
-@pytest.mark.parametrize("verb", [[], ["train"], ["evaluate"], ["predict"]])
+@pytest.mark.parametrize("verb", [[], ["train"], ["evaluate"], ["predict"], ["embed"], ["index"], ["search"]])
 def test_help(verb):
     result = CliRunner().invoke(app, [*verb, "--help"])
     assert result.exit_code == 0

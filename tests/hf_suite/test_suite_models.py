@@ -14,6 +14,7 @@ from hf_multimodal import (
     MultimodalForClassification,
     MultimodalForMultiTask,
     MultimodalForQuestionAnswering,
+    MultimodalForRetrieval,
     MultimodalModel,
 )
 from hf_multimodal.modeling.configuration_multimodal import TOWER_CONFIG_FIELDS
@@ -92,6 +93,8 @@ class _ModelTest(ModelTesterMixin):
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
         if return_labels and model_class is MultimodalForQuestionAnswering:  # upstream has no labels for this task
             inputs["labels"] = torch.zeros(self.model_tester.batch_size, dtype=torch.long)
+        if return_labels and model_class is MultimodalForRetrieval:
+            inputs["labels"] = torch.arange(self.model_tester.batch_size)
         if return_labels and model_class is MultimodalForMultiTask:
             rows = self.model_tester.batch_size
             inputs["labels"] = {"kind": torch.zeros(rows, dtype=torch.long), "size": torch.ones(rows)}
@@ -215,6 +218,21 @@ class MultiTaskModelTest(_ModelTest, unittest.TestCase):
 
     def test_attention_outputs(self):
         self.model_tester.encoder_seq_length = self.model_tester.key_length = 7 + 17
+        super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class RetrievalModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForRetrieval,)
+    additional_model_inputs = ["pixel_values"]
+    model = {"text": "bert", "image": "timm vit", "embedding_size": 8}
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 4  # layers times modalities; the text's map comes first
         super().test_attention_outputs()
 
     def test_hidden_states_output(self):

@@ -53,7 +53,8 @@ IMAGE_TOKENS = {
 
 def build(tower_class, values, frozen=False):
     torch.manual_seed(0)
-    config = SimpleNamespace(**FUSION, layer_norm_eps=1e-6, frozen_towers=[tower_class.modality] if frozen else None)
+    frozen_towers = [tower_class.modality] if frozen else None
+    config = SimpleNamespace(**FUSION, layer_norm_eps=1e-6, position_temperature=100, frozen_towers=frozen_towers)
     return tower_class(build_backbone(tower_config(values)), config)
 
 
@@ -299,3 +300,13 @@ def test_text_halves_of_dual_encoders(name):
     tower = build(TextTower, {"model_type": name, **values})
     assert tower.width == values.get("project_dim", 16)  # AltCLIP projects its features
     assert tower(None, input_ids=torch.tensor([[2, 7, 3]])).tokens.shape == (1, 3, WIDTH)
+
+
+@pytest.mark.parametrize("present", [None, torch.tensor([True]), torch.tensor([False])])
+def test_a_batch_of_one_row_trains_through_batch_norm(present):
+    """The last batch of an epoch may hold one row, which batch norm over a map of one place would refuse."""
+    tower = build(ImageTower, IMAGE_TOWERS["timm resnet"]).train()
+    output = tower(present, pixel_values=torch.randn(1, 3, 32, 32))
+    assert output.tokens.shape == (1, 1, WIDTH)
+    output.tokens.sum().backward()
+    assert torch.isfinite(output.tokens).all()
