@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
     from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeriesProcessor, fit_series
+    from hf_multimodal.retrieval.collection import Collection
+    from hf_multimodal.retrieval.embed import embed_rows
+    from hf_multimodal.retrieval.search import Searcher
     from hf_multimodal.training.arguments import MultimodalTrainingArguments
+    from hf_multimodal.training.row_source import RowSource
     from hf_multimodal.training.trainer import MultimodalTrainer
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collection",
     "MultimodalAudioProcessor",
     "MultimodalClassificationPipeline",
     "MultimodalCollator",
@@ -48,7 +53,10 @@ __all__ = [
     "MultimodalSeriesProcessor",
     "MultimodalTrainer",
     "MultimodalTrainingArguments",
+    "RowSource",
+    "Searcher",
     "__version__",
+    "embed_rows",
     "fit_series",
     "load_rows",
     "make_scenes",
@@ -56,6 +64,7 @@ __all__ = [
 
 # Where each lazy public name lives. Type checkers read the imports above, the interpreter reads this table.
 _MODULE_OF = {
+    "Collection": "hf_multimodal.retrieval.collection",
     "MultimodalAudioProcessor": "hf_multimodal.modeling.audio_processing_multimodal",
     "MultimodalClassificationPipeline": "hf_multimodal.modeling.pipeline_multimodal",
     "MultimodalCollator": "hf_multimodal.data.collator",
@@ -70,6 +79,9 @@ _MODULE_OF = {
     "MultimodalSeriesProcessor": "hf_multimodal.modeling.series_processing_multimodal",
     "MultimodalTrainer": "hf_multimodal.training.trainer",
     "MultimodalTrainingArguments": "hf_multimodal.training.arguments",
+    "RowSource": "hf_multimodal.training.row_source",
+    "Searcher": "hf_multimodal.retrieval.search",
+    "embed_rows": "hf_multimodal.retrieval.embed",
     "fit_series": "hf_multimodal.modeling.series_processing_multimodal",
     "load_rows": "hf_multimodal.data.loading",
     "make_scenes": "hf_multimodal.data.scenes",

@@ -4,6 +4,7 @@
 
 import json
 import os
+import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -17,6 +18,7 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "bench"
 
 @pytest.fixture(scope="module")
 def bench():
+    sys.path.insert(0, str(SCRIPT.parent))  # as when it is started
     loader = SourceFileLoader("bench", str(SCRIPT))
     module = module_from_spec(spec_from_loader("bench", loader))
     loader.exec_module(module)
@@ -92,3 +94,28 @@ def test_variants_take_turns(bench):
 
 def test_spread_by_hand(bench):
     assert bench.spread([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
+
+
+def test_search(bench):
+    answer = CliRunner().invoke(bench.app, ["search", "--rows", "500", "--width", "16", "--queries", "5", "--json"])
+    assert answer.exit_code == 0, answer.output
+    indexes = json.loads(answer.stdout)["indexes"]
+    assert indexes["flat"]["recall@10"] == 1.0
+    assert indexes["hnsw"]["recall@10"] > 0.8
+    assert min(x["queries_per_second"] for x in indexes.values()) > 0
+
+
+def test_rerank(bench):
+    answer = CliRunner().invoke(bench.app, ["rerank", "--candidates", "4", "--steps", "2", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert set(result["milliseconds"]) == {"tokens", "raw"}
+    assert result["ratio"]["median"] > 0
+
+
+@pytest.mark.slow
+def test_memory(bench):
+    options = ["--batch-sizes", "4", "--chunk-size", "2", "--uncached-up-to", "4", "--json"]
+    answer = CliRunner().invoke(bench.app, ["memory", *options])
+    assert answer.exit_code == 0, answer.output
+    assert [(x["rows"], x["chunk_size"]) for x in json.loads(answer.stdout)["steps"]] == [(4, 2), (4, 0)]

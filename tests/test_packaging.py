@@ -24,8 +24,16 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CORE = {requirement.name: requirement for requirement in map(Requirement, PROJECT["dependencies"])}
 
+# Distribution -> the extra that users get it by.
+EXTRAS = {
+    Requirement(line).name: extra
+    for extra, lines in PROJECT["optional-dependencies"].items()
+    if extra not in ("dev", "test")
+    for line in lines
+}
+
 # Import name -> distribution, where they differ.
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "faiss": "faiss-cpu", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 # Needed at run time though no line of ours imports them.
 UNSEEN = {
@@ -52,7 +60,16 @@ def third_party_imports():
 
 
 def test_every_import_is_declared():
-    assert {name: path for name, path in third_party_imports().items() if name not in CORE} == {}
+    assert {name: path for name, path in third_party_imports().items() if name not in {*CORE, *EXTRAS}} == {}
+
+
+def test_what_extras_bring_is_imported_where_it_is_used_and_its_absence_names_the_extra():
+    for name, path in third_party_imports().items():
+        if name in EXTRAS:
+            text = (PACKAGE / path).read_text(encoding="utf-8")
+            module = next((key for key, value in DISTRIBUTIONS.items() if value == name), name)
+            assert not re.search(rf"^(import|from) {module}\b", text, flags=re.MULTILINE), path
+            assert f'pip install "hf_multimodal[{EXTRAS[name]}]"' in text, path
 
 
 def test_every_dependency_is_used():

@@ -100,8 +100,9 @@ class MultimodalConfig(PreTrainedConfig):
         num_frames: Frames of a clip.
         pool_frames: Whether a frame of a clip becomes one token, the mean of its picture's.
         num_temporal_layers: Layers of attention through time over a clip's tokens, before the fusion.
-        position_temperature: Longest wavelength of the fixed 2-D positions of feature maps, in cells over 2 pi; see
-            `sincos_position_2d`. (Until version 0.1.0 it was 10,000.)
+        position_temperature: Longest wavelength of the fixed 2-D positions of feature maps, in cells over 2 pi. The
+            usual 10,000 is made for sequences of thousands; on a map of a few cells it leaves three quarters of the
+            channels constant. Where the answer depends on the place, 100 is learned sooner.
         category_sizes: For each categorical column of the series, how many values are known; the rest share a bucket.
         num_bottleneck_tokens: Shared tokens of the `bottleneck` fusion.
         classifier_dropout: Dropout before the head; `None` takes `hidden_dropout_prob`.
@@ -167,7 +168,7 @@ class MultimodalConfig(PreTrainedConfig):
     num_frames: int = 8
     pool_frames: bool = False
     num_temporal_layers: int = 0
-    position_temperature: int | float = 100
+    position_temperature: int | float = 10_000
     category_sizes: list[int] | None = None
     num_bottleneck_tokens: int = 4
     classifier_dropout: int | float | None = None

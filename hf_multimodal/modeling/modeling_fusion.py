@@ -182,10 +182,6 @@ class MergedAttentionFusion(TokenFusion):
         super().__init__(config, modalities, MergedAttentionLayer)
         self.modality_embedding = nn.Embedding(len(modalities), config.hidden_size)
 
-    def init_own_parameters(self, std: float) -> None:
-        """Draws the marks of the modalities."""
-        init.normal_(self.modality_embedding.weight, mean=0.0, std=POSITION_STD)
-
     def fuse(
         self, tokens: Sequence[torch.Tensor], masks: Sequence[torch.Tensor], present: torch.Tensor
     ) -> torch.Tensor:

@@ -18,9 +18,9 @@ from transformers import initialization as init
 from .modeling_outputs import TowerOutput
 from .modeling_pretrained_towers import feature_layout
 
-# Standard deviation of learned positions, and of other learned marks on tokens, at the start: that of sine and cosine,
-# about that of the tokens they mark. At the usual 0.02 to 0.04 they drown in what they are added to, and order is
-# learned late or never.
+# Standard deviation of learned positions, and of tokens that stand beside those of the towers, at the start: that of
+# sine and cosine, about that of the towers' tokens. At the usual 0.02 to 0.04 positions drown in what they are added
+# to, and order is learned late or never.
 POSITION_STD = 0.7
 
 
@@ -33,8 +33,7 @@ def sincos_position_2d(
         height: Rows of the grid.
         width: Columns of the grid.
         channels: Width of a token.
-        temperature: Wavelengths go from 2 pi cells to this many times as much. The usual 10,000 is made for sequences
-            of thousands: over a few cells it leaves all but three or four channels per axis constant.
+        temperature: Wavelengths go from 2 pi cells to this many times as much.
         device: Where to make it.
         dtype: In which type.
 

@@ -83,7 +83,7 @@ class EmbeddingManifest:
 def embed_rows(
     model: str,
     rows: RowSource,
-    output: Path,
+    output: str | Path,
     *,
     modality: str,
     keep: Sequence[str] = (),
@@ -117,7 +117,7 @@ def embed_rows(
         ValueError: if a row has nothing to embed, an id stands twice, the collection is empty, or the folder holds
             something else.
     """
-    state = process_state()
+    state, output = process_state(), Path(output)
     loaded, processor = load_retrieval_model(model)
     check_known("modality of this model", modality, processor.modalities)
     if modality not in {name.split(".")[0] for name in rows.columns}:
@@ -130,7 +130,7 @@ def embed_rows(
         modality=modality,
         dimension=loaded.config.embedding_size,
         token_width=loaded.config.hidden_size if with_tokens else None,
-        source=rows.source,
+        source=rows.name,
         split=rows.split,
         columns=dict(rows.columns),
         keep=list(keep),

@@ -11,7 +11,7 @@ import datasets
 
 from hf_multimodal.data.columns import ColumnError, flatten_columns
 from hf_multimodal.data.loading import limit_rows, load_rows
-from hf_multimodal.data.sources import Rows
+from hf_multimodal.data.sources import Rows, Source
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES
 from hf_multimodal.training.output_folder import RUN_FILE
 from hf_multimodal.training.run_config import RunConfig
@@ -31,7 +31,7 @@ class RowSource:
         is_own: Whether these are the rows of the run that made the model.
     """
 
-    source: str
+    source: Source
     split: str | None
     columns: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +80,11 @@ class RowSource:
             seed=config.seed,
             is_own=source is None,
         )
+
+    @property
+    def name(self) -> str:
+        """What to call the source."""
+        return str(self.source) if isinstance(self.source, (str, Path)) else "rows in memory"
 
     def load(self, *, with_labels: bool, text_lists: bool = False) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""

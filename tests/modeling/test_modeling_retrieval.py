@@ -49,7 +49,7 @@ def test_pairs_are_scored_as_rows_are():
     """Any pairing of encoded rows gets the score of the row that holds both."""
     model, batch = retrieval_model(), tiny_batch()
     pixels = batch["pixel_values"]
-    towers = model.encode(**{k: x for k, x in batch.items()})
+    towers = model.encode(**batch)
     scores = model.match(towers, torch.tensor([0, 0, 2]), torch.tensor([1, 2, 0]))
     for pair, (text, image) in enumerate([(0, 1), (0, 2), (2, 0)]):
         row = {k: x[text : text + 1] for k, x in batch.items() if k not in ("pixel_values", "modality_mask")}

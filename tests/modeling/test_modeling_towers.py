@@ -54,7 +54,7 @@ IMAGE_TOKENS = {
 def build(tower_class, values, frozen=False):
     torch.manual_seed(0)
     frozen_towers = [tower_class.modality] if frozen else None
-    config = SimpleNamespace(**FUSION, layer_norm_eps=1e-6, position_temperature=100, frozen_towers=frozen_towers)
+    config = SimpleNamespace(**FUSION, layer_norm_eps=1e-6, position_temperature=10_000, frozen_towers=frozen_towers)
     return tower_class(build_backbone(tower_config(values)), config)
 
 
@@ -194,12 +194,12 @@ def test_frozen_backbone_neither_learns_nor_trains():
     assert not {name for name in learning if name.startswith("backbone.")}
 
 
-def positions_2d(*shape, temperature=100):
+def positions_2d(*shape, temperature=10_000):
     return sincos_position_2d(*shape, temperature=temperature, device=torch.device("cpu"), dtype=torch.float32)
 
 
 def test_position_embedding_by_hand():
-    table = positions_2d(2, 3, 8, temperature=10_000)
+    table = positions_2d(2, 3, 8)
     # 8 channels: two frequencies, 1 and 10000 ** -1/2 = 1/100; sin of y, sin of x, cos of y, cos of x
     y, x = 1, 2
     expected = [math.sin(y), math.sin(y / 100), math.sin(x), math.sin(x / 100)]

@@ -138,9 +138,9 @@ def test_a_folder_of_something_else_is_left_alone(model_folder, rows, items_file
         embed(model_folder, rows, tmp_path / "mine")
     with pytest.raises(ValueError, match="Unknown modality of this model 'audio'"):
         embed(model_folder, rows, tmp_path / "other", modality="audio")
+    photos_only = type(rows)(str(items_file), None, {"image": "photo"})
     with pytest.raises(ValueError, match="No column is mapped to text: say which, --column text=COLUMN"):
-        columns = {"image": "photo"}
-        embed(model_folder, type(rows)(str(items_file), None, columns), tmp_path / "other", modality="text")
+        embed(model_folder, photos_only, tmp_path / "other", modality="text")
     with pytest.raises(ValueError, match="--keep vector: the files use that name"):
         check_keep(["vector"])
 
