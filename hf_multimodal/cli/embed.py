@@ -33,10 +33,9 @@ def embed(
     """
     from accelerate import PartialState
 
-    from hf_multimodal.retrieval.embed import check_keep, embed_rows
+    from hf_multimodal.retrieval.embed import embed_rows
     from hf_multimodal.training.row_source import RowSource
 
-    check_keep(keep or ())
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
     count = embed_rows(
         model,

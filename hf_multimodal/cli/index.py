@@ -38,6 +38,8 @@ def index(
             raise ValueError("--uri is for --backend milvus.")
         made = Collection.create(folder, embeddings, backend=backend, **options)
     else:
+        if (backend, kind, uri, collection) != ("faiss", "flat", None, "hf_multimodal"):
+            raise ValueError("--backend, --kind, --uri and --collection are of a new index: leave them out.")
         made = Collection.open(folder, **milvus_credentials(folder))
         if delete:
             made.delete(delete)

@@ -39,22 +39,22 @@ def search(
 
 
 def _parse_where(items: list[str] | tuple[()]) -> dict[str, list[object]]:
-    """Reads column=value items, several of one column as alternatives; numbers, true and "..." are read as JSON."""
+    """Reads column=value items, several of one column as alternatives; 42 is the number and the text."""
     conditions: dict[str, list[object]] = {}
     for item in items:
         column, separator, value = item.partition("=")
         if not separator or not column:
             raise ValueError(f"Cannot read --where {item!r}: write column=value, for instance colour=Red.")
-        conditions.setdefault(column, []).append(_value(value))
+        conditions.setdefault(column, []).extend(_readings(value))
     return conditions
 
 
-def _value(text: str) -> object:
+def _readings(text: str) -> list[object]:
     try:
         value = json.loads(text)
     except json.JSONDecodeError:
-        return text
-    return value if isinstance(value, (bool, int, float, str)) else text
+        return [text]
+    return [value, text] if isinstance(value, (bool, int, float)) else [text]
 
 
 __all__ = ["search"]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several captions of one picture: a row of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import datasets
@@ -41,10 +41,13 @@ class CaptionRows(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         number, place = self.places[index]
-        row = self.rows[number]
-        row_id = row.get(ROW_ID, number)
-        text = row["text"][place] if row["text"] else None
-        return {**row, "text": text, "item": row.get("item", row_id), ROW_ID: f"{row_id}#{place}"}
+        return row_of_caption({ROW_ID: number, **self.rows[number]}, place)
+
+
+def row_of_caption(row: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Makes the row of one of a row's texts, which belongs to the same item; without texts, of none."""
+    text = row["text"][place] if row["text"] else None
+    return {**row, "text": text, "item": row.get("item", row[ROW_ID]), ROW_ID: f"{row[ROW_ID]}#{place}"}
 
 
 def spread_captions(rows: datasets.Dataset, *, first_only: bool = False) -> datasets.Dataset | CaptionRows:
@@ -58,4 +61,4 @@ def each_text(rows: datasets.Dataset) -> Iterator[str]:
         yield from value if isinstance(value, list) else [value] if value is not None else []
 
 
-__all__ = ["CaptionRows", "each_text", "spread_captions"]
+__all__ = ["CaptionRows", "each_text", "row_of_caption", "spread_captions"]

@@ -81,7 +81,7 @@ def check_columns(wanted: Mapping[str, str], keep: Sequence[str], available: Seq
         if names.count(name) > 1:
             raise ValueError(f"Column {name!r} is named more than once in columns and keep. Name it once.")
     for name in keep:
-        if name in (*COLUMNS, ROW_ID) or name.split(".")[0] in NESTED:
+        if name in (*wanted, "label", "id", "item", ROW_ID) or name.split(".")[0] in NESTED:
             raise ValueError(f"keep cannot hold {name!r}, which is one of the package's own names: map it in columns.")
 
 

@@ -79,7 +79,7 @@ def load_rows(
     rows = opened.rows
     if isinstance(rows, datasets.Dataset) and len(rows) == 0:
         raise ValueError("The source has no rows.")
-    available = rows.column_names or list(next(iter(rows.take(1)), {}))
+    available = rows.column_names or _columns_of_first(rows)
     check_columns(wanted, keep, available)
     new_names = {name: ROW_ID if canonical == "id" else canonical for canonical, name in wanted.items()}
     new_names.update({name: name for name in keep})
@@ -88,6 +88,13 @@ def load_rows(
     map_columns = _map_dataset if isinstance(rows, datasets.Dataset) else _map_stream
     mapped = map_columns(rows, new_names, opened.folder)
     return _bundle_series(mapped, [name for name in new_names.values() if name.startswith("series.")])
+
+
+def _columns_of_first(rows: Rows) -> list[str]:
+    try:
+        return list(next(iter(rows.take(1)), {}))
+    except StopIteration:  # of `datasets`, where a file is empty
+        return []
 
 
 def limit_rows(rows: datasets.Dataset, count: int | None, seed: int) -> datasets.Dataset:

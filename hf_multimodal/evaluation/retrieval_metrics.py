@@ -21,6 +21,9 @@ NDCG_AT = 10
 SAME = 1e-4
 
 
+TIE = 1e-5  # similarities this close are equal
+
+
 class Ranks(NamedTuple):
     """Where the relevant candidates of each query stand.
 
@@ -106,8 +109,8 @@ def _rank_block(
     for start in range(0, len(c), block_size):
         block = q @ c[start : start + block_size].T
         block = block.masked_fill(own[:, None] == other[None, start : start + block_size], -torch.inf)
-        # how many irrelevant ones score as much or more
-        before += block.shape[1] - torch.searchsorted(block.sort(dim=1).values, table)
+        # how many irrelevant ones score as much or more; equal pairs differ by rounding
+        before += block.shape[1] - torch.searchsorted(block.sort(dim=1).values, table - TIE)
     among = (-table.masked_fill(torch.isinf(table), -torch.inf)).argsort(dim=1, stable=True).argsort(dim=1)
     return (before + among + 1)[owners, places].numpy()
 
@@ -189,25 +192,24 @@ def directions(modalities: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return ((first, second), (second, first))
 
 
-class Side(NamedTuple):
-    """One modality's distinct rows.
+def paired_rows(embeds: Mapping[str, np.ndarray], items: np.ndarray) -> dict[str, np.ndarray]:
+    """Chooses the rows to search by and among: each modality's distinct ones, of items that have both modalities.
 
-    Attributes:
-        vectors: (N, D).
-        items: (N,).
+    Args:
+        embeds: modality -> (N, D) unit vectors, zeros where a row has not the modality; of two modalities.
+        items: (N,) each row's item.
+
+    Returns:
+        modality -> indices of its rows.
+
+    Raises:
+        ValueError: if no item has both.
     """
-
-    vectors: np.ndarray
-    items: np.ndarray
-
-
-def sides(embeds: Mapping[str, np.ndarray], items: np.ndarray) -> dict[str, Side]:
-    """Takes each modality's distinct rows, of items that have both modalities."""
-    items = np.asarray(items)
     kept = {m: distinct(vectors, items) for m, vectors in embeds.items()}
     there = set.intersection(*[set(items[rows].tolist()) for rows in kept.values()])
-    chosen = {m: rows[[item in there for item in items[rows].tolist()]] for m, rows in kept.items()}
-    return {m: Side(np.asarray(embeds[m])[rows], items[rows]) for m, rows in chosen.items()}
+    if not there:
+        raise ValueError("No row has both modalities: there is nothing to find.")
+    return {m: rows[[item in there for item in items[rows].tolist()]] for m, rows in kept.items()}
 
 
 def embedding_scores(embeds: Mapping[str, np.ndarray], items: np.ndarray) -> dict[str, float]:
@@ -220,10 +222,12 @@ def embedding_scores(embeds: Mapping[str, np.ndarray], items: np.ndarray) -> dic
     Raises:
         ValueError: if no row has both.
     """
-    both = sides(embeds, items)
-    scores = {}
-    for query, other in directions(tuple(both)):
-        ranks = rank_relevant(both[query].vectors, both[other].vectors, both[query].items, both[other].items)
+    items, scores = np.asarray(items), {}
+    rows = paired_rows(embeds, items)
+    for query, other in directions(tuple(embeds)):
+        asked, given = rows[query], rows[other]
+        vectors = np.asarray(embeds[query])[asked], np.asarray(embeds[other])[given]
+        ranks = rank_relevant(*vectors, items[asked], items[given])
         scores.update({f"{query}_to_{other}_{name}": value for name, value in ranking_scores(ranks).items()})
     return {"mean_recall": mean_recall(scores), **scores}
 

@@ -11,9 +11,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
 
-def info_nce_loss(
-    logits: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def info_nce_loss(logits: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
     """InfoNCE of each anchor (van den Oord et al. 2018), with any number of positives.
 
     The loss of a positive p of anchor i is -log(exp(s_ip) / (exp(s_ip) + sum over negatives n of exp(s_in))), and the
@@ -26,19 +24,16 @@ def info_nce_loss(
         negatives: (B, G) bool, those of other items. What is in neither is left out.
 
     Returns:
-        (B,) losses, zero for anchors without a positive, and (B,) bool, which anchors have one.
+        (B,) losses, zero for anchors without a positive.
     """
     logits = logits.float()
     lowest = torch.finfo(logits.dtype).min
     against = logits.masked_fill(~negatives, lowest).logsumexp(dim=1, keepdim=True)  # (B, 1)
     losses = F.softplus(against - logits).masked_fill(~positives, 0.0)
-    counts = positives.sum(1)
-    return losses.sum(1) / counts.clamp(min=1), counts > 0
+    return losses.sum(1) / positives.sum(1).clamp(min=1)
 
 
-def sigmoid_loss(
-    logits: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def sigmoid_loss(logits: torch.Tensor, positives: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
     """Pairwise sigmoid loss of each anchor (SigLIP, Zhai et al. 2023): the sum over its pairs.
 
     Args:
@@ -47,16 +42,15 @@ def sigmoid_loss(
         negatives: (B, G) bool, those of other items. What is in neither is left out.
 
     Returns:
-        (B,) losses, zero for anchors without a positive, and (B,) bool, which anchors have one.
+        (B,) losses, zero for anchors without a positive.
     """
     logits = logits.float()
     losses = F.softplus(torch.where(positives, -logits, logits)).masked_fill(~(positives | negatives), 0.0)
-    known = positives.any(dim=1)
-    return losses.sum(1) * known, known
+    return losses.sum(1) * positives.any(dim=1)
 
 
 # keys: configuration_multimodal.CONTRASTIVE_OBJECTIVES
-CONTRASTIVE_LOSSES: dict[str, Callable[..., tuple[torch.Tensor, torch.Tensor]]] = {
+CONTRASTIVE_LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "infonce": info_nce_loss,
     "sigmoid": sigmoid_loss,
 }

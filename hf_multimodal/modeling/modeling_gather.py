@@ -50,10 +50,6 @@ def gather_rows(rows: torch.Tensor) -> torch.Tensor:
     if num_processes() == 1:
         return rows
     _check_equal(rows)
-    if not rows.is_floating_point():
-        parts = [torch.empty_like(rows) for _ in range(num_processes())]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
     gathered: torch.Tensor = _GatherRows.apply(rows)
     return gathered
 

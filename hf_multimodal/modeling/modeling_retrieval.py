@@ -165,10 +165,11 @@ class MultimodalForRetrieval(MultimodalWithHead):
         usable = known[:, None] & known_all[None, :]
         positives, negatives = same & usable, ~same & usable
         first, second = embeds.values()
-        # (B, G) each: this process's rows of one modality against everybody's of the other
-        logits = [self.scaled(first @ everyone(second).T), self.scaled(second @ everyone(first).T)]
+        with torch.autocast(first.device.type, enabled=False):  # half precision would make neighbours equal
+            # (B, G) each: this process's rows of one modality against everybody's of the other
+            logits = [self.scaled(first @ everyone(second).T), self.scaled(second @ everyone(first).T)]
         loss_of = CONTRASTIVE_LOSSES[self.config.contrastive_objective]
-        contrastive = sum(loss_of(x, positives, negatives)[0].sum() for x in logits) / (2 * count)
+        contrastive = sum(loss_of(x, positives, negatives).sum() for x in logits) / (2 * count)
         outputs = {"loss": contrastive, "contrastive_loss": contrastive.detach()}
         if self.config.match_weight:
             every = {m: gather_tower(x) for m, x in towers.items()} if self.training else towers
@@ -185,9 +186,10 @@ class MultimodalForRetrieval(MultimodalWithHead):
         """The match head's loss, summed over this process's anchors: half of it of matching pairs."""
         device, (rows, everyone) = known.device, negatives.shape
         own = torch.arange(rows, device=device) + (process_index() * rows if self.training else 0)
-        # each process takes its part of the same noise, so that the draw does not depend on how many there are
-        generator = torch.Generator().manual_seed(shared_seed(device) if self.training else 0)
-        noise = torch.rand(2, everyone, everyone, generator=generator)[:, own.cpu()].to(device)
+        # noise of its own for each row, so that the draw does not depend on which process has it
+        seed = shared_seed(device) if self.training else 0
+        generators = [torch.Generator().manual_seed(seed + row) for row in own.tolist()]
+        noise = torch.stack([torch.rand(2, everyone, generator=x) for x in generators], dim=1).to(device)
         first, second, targets, weights = [own], [own], [torch.ones(rows, device=device)], [known.float() / 2]
         for side, scores in enumerate(logits):
             chosen, is_there = draw_negatives(scores, negatives, noise[side], self.config.match_negatives)

@@ -145,12 +145,22 @@ class Collection:
         ids = table.column("id").to_pylist()
         vectors = np.concatenate([_vectors(part) for part in tables])
         columns = [name for name in table.column_names if name not in ("id", "vector", "tokens")]
-        self.index.add(ids, vectors, table.select(columns).to_pylist() if columns else [{} for _ in ids])
         part = None
         if self.manifest.token_width is not None:
             part = f"tokens-{self.manifest.version + 1:06d}"
             write_part(self.folder / part, _rows(tables), self.manifest.token_width)
-        self._commit(part)
+        metadata = table.select(columns).to_pylist() if columns else [{} for _ in ids]
+        try:
+            self.index.add(ids, vectors, metadata)
+            try:
+                self._commit(part)
+            except BaseException:
+                self.index.delete(ids)  # of what a server keeps, too
+                raise
+        except BaseException:
+            if part is not None:
+                remove_part(self.folder / part)
+            raise
         return len(ids)
 
     def delete(self, ids: Sequence[str]) -> None:

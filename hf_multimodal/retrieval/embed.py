@@ -5,7 +5,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,8 +16,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from hf_multimodal.data.captions import row_of_caption
 from hf_multimodal.data.collator import MultimodalCollator, RowError
-from hf_multimodal.data.columns import COLUMNS, ROW_ID, source_name
+from hf_multimodal.data.columns import ROW_ID, source_name
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
@@ -41,6 +42,9 @@ class EmbeddingManifest:
         token_width: Width of the tokens that are stored beside them; None without any.
         source: Where the rows are from.
         split: Their split.
+        options: With what they were loaded.
+        limit: How many were taken at random; None = all.
+        seed: Seed of that choice.
         columns: Canonical name -> column.
         keep: Columns carried along as metadata.
         unique_items: Whether each item was taken once.
@@ -55,6 +59,9 @@ class EmbeddingManifest:
     token_width: int | None
     source: str
     split: str | None
+    options: dict[str, Any]
+    limit: int | None
+    seed: int
     columns: dict[str, str]
     keep: list[str]
     unique_items: bool
@@ -120,64 +127,85 @@ def embed_rows(
     state, output = process_state(), Path(output)
     loaded, processor = load_retrieval_model(model)
     check_known("modality of this model", modality, processor.modalities)
+    check_keep(keep, modality)
     if modality not in {name.split(".")[0] for name in rows.columns}:
         raise ValueError(f"No column is mapped to {modality}: say which, --column {modality}=COLUMN.")
     if unique_items and "item" not in rows.columns:
         raise ValueError("Taking each item once needs to know the items: map their column, --column item=COLUMN.")
     manifest = EmbeddingManifest(
-        model=model,
+        model=str(Path(model).resolve()) if Path(model).is_dir() else model,
         revision=model_revision(model),
         modality=modality,
         dimension=loaded.config.embedding_size,
         token_width=loaded.config.hidden_size if with_tokens else None,
         source=rows.name,
         split=rows.split,
+        options=dict(rows.options),
+        limit=rows.limit,
+        seed=rows.seed,
         columns=dict(rows.columns),
         keep=list(keep),
         unique_items=unique_items,
         part_rows=part_rows,
     )
-    finished = _prepare(output, manifest, is_main=state.is_main_process)
+    items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
+    first = _first_of(items)  # before anything is written, as columns and the first row may be wrong
+    if state.is_main_process:
+        _prepare(output, manifest)
     state.wait_for_everyone()
-    if finished is not None:
+    if (finished := EmbeddingManifest.load(output).rows) is not None:
         return finished
     collator = MultimodalCollator(processor, None, rows.columns)
     loaded.to(state.device)
     collate, count = _Batches(collator, modality), 0
-    items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
     with tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process) as bar:
-        for number, part in enumerate(_parts(items, part_rows)):
+        for number, part in enumerate(_parts(chain([first], items), part_rows)):
             file = output / f"part-{number:06d}.parquet"
-            if number % state.num_processes == state.process_index and not file.exists():
+            if file.exists():
+                _check_part(file, part)
+            elif number % state.num_processes == state.process_index:
                 batches: Any = DataLoader(cast(Any, part), batch_size, collate_fn=collate, num_workers=num_workers)
                 columns = _encode(loaded, modality, batches, with_tokens)
                 _write_part(file, {ROW_ID: [row[ROW_ID] for row in part], **_kept(part, keep), **columns}, manifest)
             count += len(part)
             bar.update(len(part))
-    if not count:
-        raise ValueError("The collection is empty: there is nothing to embed.")
     state.wait_for_everyone()
     if state.is_main_process:
         EmbeddingManifest(**{**asdict(manifest), "rows": count}).save(output)
     return count
 
 
-def _prepare(output: Path, manifest: EmbeddingManifest, *, is_main: bool) -> int | None:
-    """Checks the folder, makes it ready, and returns the number of rows if all is done already."""
+def _first_of(items: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return next(items)
+    except (StopIteration, pa.ArrowInvalid, RuntimeError) as error:  # what empty files come to in `datasets`
+        raise ValueError(f"The collection is empty: there is nothing to embed. ({error})") from error
+
+
+def _check_part(file: Path, part: Sequence[Mapping[str, Any]]) -> None:
+    """Checks that a file which is there already holds these rows."""
+    if pq.read_table(file, columns=["id"]).column("id").to_pylist() != [row[ROW_ID] for row in part]:
+        raise ValueError(
+            f"{str(file)!r} holds other rows than the source has now at that place: the source has changed. Give "
+            "another folder."
+        )
+
+
+def _prepare(output: Path, manifest: EmbeddingManifest) -> None:
+    """Checks the folder and makes it ready."""
     if (output / MANIFEST).is_file():
         before = EmbeddingManifest.load(output)
         old, new = asdict(before), asdict(manifest)
-        changed = [name for name in old if name != "rows" and old[name] != new[name]]
+        # the same model may have moved
+        changed = [name for name in old if name not in ("rows", "model") and old[name] != new[name]]
         if changed:
             told = "; ".join(f"{name} was {old[name]!r}, is {new[name]!r}" for name in changed)
             raise ValueError(f"{str(output)!r} holds embeddings of something else ({told}): give another folder.")
-        return before.rows
-    if output.exists() and any(output.iterdir()):
+        return
+    if output.exists() and any(file.name != f"{MANIFEST}.partial" for file in output.iterdir()):
         raise ValueError(f"{str(output)!r} exists and holds no embeddings, so it is left alone: give another folder.")
-    if is_main:
-        output.mkdir(parents=True, exist_ok=True)
-        manifest.save(output)
-    return None
+    output.mkdir(parents=True, exist_ok=True)
+    manifest.save(output)
 
 
 def _distinct_rows(
@@ -187,7 +215,11 @@ def _distinct_rows(
     seen: set[str] = set()
     for row in rows:
         for one in _spread(row, modality):
-            name = str(one["item"] if unique_items else one[ROW_ID])
+            key = one.get("item") if unique_items else one[ROW_ID]
+            if key is None:
+                what = "item" if unique_items else "id"
+                raise RowError(f"A row after {len(seen)} others has no {what}: fill it in, or drop the row.")
+            name = str(key)
             if name in seen:
                 if unique_items:
                     continue
@@ -207,8 +239,8 @@ def _spread(row: Mapping[str, Any], modality: str) -> Iterator[dict[str, Any]]:
     if modality != "text" or not isinstance(row["text"], list):
         yield dict(row)
         return
-    for place, text in enumerate(row["text"]):
-        yield {**row, "text": text, "item": row.get("item", row[ROW_ID]), ROW_ID: f"{row[ROW_ID]}#{place}"}
+    for place in range(max(1, len(row["text"]))):
+        yield row_of_caption(row, place)
 
 
 def _parts(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
@@ -261,15 +293,15 @@ def _write_part(file: Path, columns: Mapping[str, list[Any]], manifest: Embeddin
     partial.replace(file)
 
 
-def check_keep(keep: Sequence[str]) -> None:
+def check_keep(keep: Sequence[str], modality: str) -> None:
     """Refuses columns whose names the files need themselves.
 
     Raises:
         ValueError: naming the column.
     """
     for name in keep:
-        if name in (*COLUMNS, ROW_ID, "vector", "tokens"):
-            raise ValueError(f"--keep {name}: the files use that name themselves. Rename the column.")
+        if name in (modality, "id", "item", "vector", "tokens", ROW_ID):
+            raise ValueError(f"keep names {name!r}, which the files need themselves: rename the column.")
 
 
 def read_parts(folder: Path) -> Iterator[pa.Table]:
@@ -281,7 +313,11 @@ def read_parts(folder: Path) -> Iterator[pa.Table]:
     manifest = EmbeddingManifest.load(folder)
     if manifest.rows is None:
         raise ValueError(f"The embeddings in {str(folder)!r} are not finished: run `embed` again, it continues.")
-    for file in sorted(folder.glob("part-*.parquet")):
+    files = sorted(folder.glob("part-*.parquet"))
+    found = sum(pq.read_metadata(file).num_rows for file in files)
+    if found != manifest.rows:
+        raise ValueError(f"{str(folder)!r} should hold {manifest.rows} rows, but has {found}: embed them again.")
+    for file in files:
         yield pq.read_table(file)
 
 

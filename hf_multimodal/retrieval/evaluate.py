@@ -24,8 +24,8 @@ from hf_multimodal.evaluation.retrieval_metrics import (
     Ranks,
     best_ranks,
     directions,
-    distinct,
     mean_recall,
+    paired_rows,
     rank_relevant,
     ranking_scores,
     reorder,
@@ -33,7 +33,7 @@ from hf_multimodal.evaluation.retrieval_metrics import (
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.retrieval.models import load_retrieval_model
-from hf_multimodal.retrieval.search import score_against
+from hf_multimodal.retrieval.search import check_match_head, combined_scores, score_against
 from hf_multimodal.training.inference import process_state
 from hf_multimodal.training.row_source import RowSource
 
@@ -85,6 +85,8 @@ def evaluate_retrieval(
     state = process_state()
     loaded, processor = load_retrieval_model(model)
     loaded.to(state.device)
+    if rerank:
+        check_match_head(loaded)
     dataset = rows.load(with_labels=False, text_lists=True)
     check_labels(dataset, ItemSchema(), columns=rows.columns)
     collator = MultimodalCollator(processor, ItemSchema(), rows.columns)
@@ -131,7 +133,7 @@ def _encode(
 ) -> dict[str, _Side]:
     modalities: tuple[str, ...] = model.config.modalities
     vectors: dict[str, list[np.ndarray]] = {m: [] for m in modalities}
-    tokens: dict[str, list[np.ndarray]] = {m: [] for m in modalities}
+    tokens: dict[str, list[np.ndarray]] = {m: [] for m in modalities}  # half precision, as in an index
     items, ids = [], []
     loader: Any = DataLoader(rows, batch_size, collate_fn=lambda part: (part, collator(part)))
     for part, batch in tqdm(loader, desc="Encoding", leave=False, disable=quiet):
@@ -146,23 +148,14 @@ def _encode(
                 tokens[m] += list(_real_tokens(towers[m]))
             else:
                 vectors[m].append(np.zeros((len(part), model.config.embedding_size), np.float32))
-                tokens[m] += [np.zeros((1, model.config.hidden_size), np.float32)] * len(part)
-    known = np.concatenate(items)
-    every = {m: _Side(ids, known, np.concatenate(vectors[m]), tokens[m]) for m in modalities}
-    return _with_counterpart({m: side.select(distinct(side.vectors, side.items)) for m, side in every.items()})
-
-
-def _with_counterpart(sides: Mapping[str, _Side]) -> dict[str, _Side]:
-    """Leaves out items that lack one of the modalities."""
-    there = set.intersection(*[set(side.items.tolist()) for side in sides.values()])
-    if not there:
-        raise ValueError("No row has both modalities: there is nothing to find.")
-    chosen = {m: np.flatnonzero([item in there for item in side.items.tolist()]) for m, side in sides.items()}
-    return {m: side.select(chosen[m]) for m, side in sides.items()}
+                tokens[m] += [np.zeros((1, model.config.hidden_size), np.float16)] * len(part)
+    known, embedded = np.concatenate(items), {m: np.concatenate(vectors[m]) for m in modalities}
+    chosen = paired_rows(embedded, known)
+    return {m: _Side(ids, known, embedded[m], tokens[m]).select(chosen[m]) for m in modalities}
 
 
 def _real_tokens(tower: TowerOutput) -> Iterator[np.ndarray]:
-    for row, real in zip(tower.tokens.float().cpu(), tower.mask.cpu(), strict=True):
+    for row, real in zip(tower.tokens.to(torch.float16).cpu(), tower.mask.cpu(), strict=True):
         yield row[real].numpy()
 
 
@@ -189,11 +182,10 @@ def _rerank(
     orders: list[tuple[int, list[int]]] = []
     for row in tqdm(mine, desc=f"Reranking for {modality}", leave=False, disable=quiet):
         first = found[row, :count]
-        tokens = torch.from_numpy(asked.tokens[row])[None].to(model.device)
+        tokens = torch.from_numpy(asked.tokens[row])[None].to(model.device, model.dtype)
         query = TowerOutput(tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool, device=model.device))
         logits = score_against(model, modality, query, [candidates.tokens[i] for i in first])
-        similarity = torch.from_numpy(candidates.vectors[first] @ asked.vectors[row]).to(model.device)
-        totals = logits + model.scaled(similarity).cpu().numpy()
+        totals = combined_scores(model, logits, candidates.vectors[first] @ asked.vectors[row])
         orders.append((row, first[np.argsort(-totals, kind="stable")].tolist()))
     gathered = gather_object(orders) if state.num_processes > 1 else orders
     found = found.copy()

@@ -18,8 +18,8 @@ from hf_multimodal.retrieval.vector_index import (
     Where,
     allowed_values,
     check_k,
+    check_queries,
     check_vectors,
-    check_width,
 )
 
 KINDS = ("flat", "hnsw")
@@ -77,7 +77,7 @@ class FaissIndex:
                 raise ValueError(f"The id {one!r} is in the index already: delete it first. Nothing was added.")
         if not len(ids):
             return
-        added = pa.Table.from_pylist([{**row, _ID: one} for one, row in zip(ids, metadata, strict=True)])
+        added = _table_of(ids, metadata)
         tables = [added] if self._rows is None else [self._rows, added]
         try:
             rows = pa.concat_tables(tables, promote_options="permissive")
@@ -117,7 +117,7 @@ class FaissIndex:
     def search(self, vectors: np.ndarray, k: int, where: Where | None = None) -> list[list[Found]]:
         """Finds the nearest; see `VectorIndex.search`."""
         check_k(k)
-        vectors = check_width(vectors, self.dimension)
+        vectors = check_queries(vectors, self.dimension)
         allowed = self._allowed(where)
         count = min(k, int(allowed.sum()))
         if not count:
@@ -140,11 +140,11 @@ class FaissIndex:
             if allowed.all():
                 return self._index.search(vectors, count)
             return self._index.search(vectors, count, params=faiss.SearchParameters(sel=_selector(allowed)))
-        # a walk that keeps fewer than it looks for may come back with too few
-        if not is_filtered and count < _HNSW_SEARCH:
-            parameters = faiss.SearchParametersHNSW(efSearch=_HNSW_SEARCH)
+        if not is_filtered:
+            width = max(_HNSW_SEARCH, 2 * count)  # a walk that keeps fewer than it looks for finds too few
+            parameters = faiss.SearchParametersHNSW(efSearch=width)
             if not allowed.all():
-                parameters = faiss.SearchParametersHNSW(efSearch=_HNSW_SEARCH, sel=_selector(allowed))
+                parameters = faiss.SearchParametersHNSW(efSearch=width, sel=_selector(allowed))
             similarities, positions = self._index.search(vectors, count, params=parameters)
             if (positions >= 0).all():
                 return similarities, positions
@@ -160,7 +160,7 @@ class FaissIndex:
         columns = tuple(name for name in table.column_names if name != _ID)
         for column, value in (where or {}).items():
             check_known("column of the index's metadata", column, columns)
-            allowed &= _matches(table.column(column), allowed_values(value), column)
+            allowed &= _matches(table.column(column), allowed_values(column, value), column)
         return allowed
 
     def save(self, folder: Path) -> None:
@@ -194,12 +194,31 @@ def _selector(allowed: np.ndarray) -> Any:  # noqa: ANN401 (a selector of faiss)
     return _faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
 
 
-def _matches(column: pa.ChunkedArray, values: Sequence[Any], name: str) -> np.ndarray:
+def _table_of(ids: Sequence[str], metadata: Sequence[Metadata]) -> pa.Table:
+    names = dict.fromkeys(name for row in metadata for name in row)
     try:
-        allowed = pc.is_in(column, value_set=pa.array(values).cast(column.type))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
-        raise ValueError(f"Column {name!r} holds {column.type}, and {values!r} is of another type.") from error
-    return allowed.fill_null(False).to_numpy()
+        columns = {name: pa.array([row.get(name) for row in metadata]) for name in names}
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"The metadata of a column is not of one type ({error}). Nothing was added.") from error
+    return pa.table({**columns, _ID: pa.array(ids, pa.string())})
+
+
+def _matches(column: pa.ChunkedArray, values: Sequence[Any], name: str) -> np.ndarray:
+    fitting = [value for value in values if _is_of(column.type, value)]
+    if not fitting:
+        raise ValueError(f"Column {name!r} holds {column.type}, and {values!r} is of another type.")
+    return pc.is_in(column, value_set=pa.array(fitting).cast(column.type)).fill_null(False).to_numpy()
+
+
+def _is_of(kind: pa.DataType, value: Any) -> bool:  # noqa: ANN401 (of any type)
+    """Whether a column of a type may hold a value; a number with a fraction stands in no column of whole ones."""
+    if pa.types.is_boolean(kind) or isinstance(value, bool):
+        return pa.types.is_boolean(kind) and isinstance(value, bool)
+    if pa.types.is_integer(kind):
+        return isinstance(value, (int, float)) and float(value).is_integer()
+    if pa.types.is_floating(kind):
+        return isinstance(value, (int, float))
+    return (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and isinstance(value, str)
 
 
 __all__ = ["KINDS", "FaissIndex"]

@@ -17,8 +17,8 @@ from hf_multimodal.retrieval.vector_index import (
     Where,
     allowed_values,
     check_k,
+    check_queries,
     check_vectors,
-    check_width,
 )
 
 _ID, _VECTOR, _METADATA = "id", "vector", "metadata"
@@ -54,6 +54,8 @@ class MilvusIndex:
     def __init__(
         self, dimension: int, *, uri: str, collection: str = "hf_multimodal", kind: str = "FLAT", token: str = ""
     ) -> None:
+        if uri.endswith(".db") and "://" not in uri:
+            uri = str(Path(uri).resolve())  # found again from wherever
         if not _NAME.match(collection):
             raise ValueError(f"{collection!r} is no name of a collection: letters, digits and _, no digit first.")
         self.dimension, self.uri, self.collection, self.kind = dimension, uri, collection, kind.upper()
@@ -100,12 +102,18 @@ class MilvusIndex:
             raise ValueError(
                 f"The id {sorted(known)[0]!r} is in the index already: delete it first. Nothing was added."
             )
-        rows = [
-            {_ID: one, _VECTOR: vector.tolist(), _METADATA: dict(row)}
-            for one, vector, row in zip(ids, vectors, metadata, strict=True)
-        ]
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            self._milvus.insert(self.collection, rows[start : start + _ROWS_AT_ONCE])
+        for one, row in zip(ids, metadata, strict=True):
+            _check_json(one, row)
+        try:
+            for start in range(0, len(ids), _ROWS_AT_ONCE):
+                rows = slice(start, start + _ROWS_AT_ONCE)
+                parts = zip(ids[rows], vectors[rows], metadata[rows], strict=True)
+                self._milvus.insert(
+                    self.collection, [{_ID: i, _VECTOR: v.tolist(), _METADATA: dict(m)} for i, v, m in parts]
+                )
+        except BaseException:
+            self._delete(ids)
+            raise
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes vectors; see `VectorIndex.delete`."""
@@ -113,6 +121,9 @@ class MilvusIndex:
         for one in ids:
             if one not in known:
                 raise ValueError(f"There is no id {one!r} in the index. Nothing was deleted.")
+        self._delete(ids)
+
+    def _delete(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             self._milvus.delete(self.collection, ids=list(ids[start : start + _ROWS_AT_ONCE]))
 
@@ -126,16 +137,17 @@ class MilvusIndex:
     def search(self, vectors: np.ndarray, k: int, where: Where | None = None) -> list[list[Found]]:
         """Finds the nearest; see `VectorIndex.search`."""
         check_k(k)
-        vectors = check_width(vectors, self.dimension)
+        vectors = check_queries(vectors, self.dimension)
         condition = self._condition(where)
-        if not len(vectors) or not len(self):
+        count = min(k, len(self), _MOST_FOUND)
+        if not len(vectors) or not count:
             return [[] for _ in vectors]
         answers = self._milvus.search(
             self.collection,
             data=vectors.tolist(),
             anns_field=_VECTOR,
             filter=condition,
-            limit=min(k, len(self), _MOST_FOUND),
+            limit=count,
             output_fields=[_METADATA],
             search_params={"metric_type": "IP", "params": {"ef": max(k, 128)} if self.kind == "HNSW" else {}},
         )
@@ -153,8 +165,8 @@ class MilvusIndex:
         for column, value in where.items():
             if sample:
                 check_known("column of the index's metadata", column, tuple(sample[0][_METADATA]))
-            field = f"{_METADATA}[{json.dumps(column)}]"  # of which Milvus Lite knows no `in`
-            parts.append("(" + " or ".join(f"{field} == {json.dumps(one)}" for one in allowed_values(value)) + ")")
+            field = f"{_METADATA}[{_quoted(column)}]"  # of which Milvus Lite knows no `in`
+            parts.append("(" + " or ".join(f"{field} == {_quoted(one)}" for one in allowed_values(column, value)) + ")")
         return " and ".join(parts)
 
     def save(self, folder: Path) -> None:
@@ -173,7 +185,26 @@ class MilvusIndex:
         file = folder / _SETTINGS
         if not file.is_file():
             raise ValueError(f"{str(folder)!r} holds no index: {_SETTINGS} is missing.")
-        return cls(**json.loads(file.read_text(encoding="utf-8")), token=token)
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        is_file = settings["uri"].endswith(".db") and "://" not in settings["uri"]
+        is_there = not is_file or Path(settings["uri"]).exists()
+        if not is_there or not _client(settings["uri"], token).has_collection(settings["collection"]):
+            raise ValueError(
+                f"The collection {settings['collection']!r} at {settings['uri']!r} is gone: index the embeddings again."
+            )
+        return cls(**settings, token=token)
+
+
+def _quoted(value: Any) -> str:  # noqa: ANN401 (a text, number or switch)
+    """Writes a value as Milvus reads it: JSON, but without escapes for letters of other alphabets."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _check_json(name: str, row: Metadata) -> None:
+    try:
+        json.dumps(dict(row), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The metadata of {name!r} cannot be kept as JSON ({error}). Nothing was added.") from error
 
 
 __all__ = ["MilvusIndex"]

@@ -5,13 +5,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -19,6 +19,7 @@ from hf_multimodal.retrieval.collection import Collection
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
 from hf_multimodal.retrieval.token_store import to_tower
 from hf_multimodal.retrieval.vector_index import Found, Where, check_k
+from hf_multimodal.training.inference import process_state
 
 PAIRS_AT_ONCE = 256
 
@@ -31,10 +32,7 @@ class Hit:
         id: Its id.
         similarity: Cosine of its and the query's embeddings.
         match_score: Logit of the match head; None where it was not asked.
-        score: What the hits are ordered by: the similarity, or after reranking the match head's logit plus the
-            contrastive one. The match head learns to tell matches from negatives drawn in proportion to the exponential
-            of the contrastive logit, so the sum is its estimate of how likely a match is (noise-contrastive estimation
-            of a residual model, Deng et al. 2020).
+        score: What the hits are ordered by: the similarity, or after reranking `combined_scores`.
         metadata: What was stored with it.
     """
 
@@ -62,12 +60,20 @@ class Searcher:
         self.model, self.processor, self.collection = model.eval(), processor, collection
 
     @classmethod
-    def open(cls, index: str | Path, *, model: str | None = None, **options: Any) -> "Searcher":  # noqa: ANN401
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        model: str | None = None,
+        device: str | torch.device | None = None,
+        **options: Any,  # noqa: ANN401 (described below)
+    ) -> "Searcher":
         """Opens a collection and its model.
 
         Args:
             index: Folder of the collection.
             model: Where its model is now; None takes where it was when the rows were embedded.
+            device: Where the model runs; None takes an accelerator if there is one.
             **options: Of the backend (Milvus: `token`).
 
         Raises:
@@ -82,6 +88,7 @@ class Searcher:
                 f"The index in {str(index)!r} was made with revision {manifest.revision} of {manifest.model!r}, but "
                 f"{source!r} is {found}: their vectors do not compare. Give the same model, or embed and index again."
             )
+        cast(Any, loaded).to(process_state().device if device is None else device)
         return cls(loaded, processor, collection)
 
     def search(
@@ -117,11 +124,15 @@ class Searcher:
         check_k(k)
         if rerank < 0:
             raise ValueError(f"rerank={rerank}: it cannot be negative.")
+        if rerank:
+            check_match_head(self.model)
         if rerank and modality == self.collection.manifest.modality:
             raise ValueError(
                 f"The match head compares two modalities, but query and collection are both {modality}: leave rerank "
                 "out."
             )
+        if not values:
+            return []
         encoded = self.encode(modality, values)
         vectors = self.model.embed({modality: encoded})[modality].float().cpu().numpy()
         found = self.collection.index.search(vectors, max(k, rerank), where)
@@ -142,22 +153,48 @@ class Searcher:
             if value is None or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"Query {number} is empty: give a {modality}.")
         batch = MultimodalCollator(self.processor)([{modality: value} for value in values])
-        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items() if name != "modality_mask"}
-        return self.model.encode(batch["modality_mask"].to(self.model.device), **inputs)[modality]
+        inputs = {name: batch[name].to(self.model.device) for name in TOWER_INPUTS[modality] if name in batch}
+        return self.model.encode(**inputs)[modality]
 
     def _rerank(self, modality: str, query: TowerOutput, found: Sequence[Found], count: int) -> list[Hit]:
         """Puts the first hits into the order of the match head; those behind them stay behind."""
         first = list(found[:count])
         stored = self.collection.tokens.get([hit.id for hit in first])
         logits = score_against(self.model, modality, query, stored)
-        similarities = torch.tensor([hit.similarity for hit in first], device=self.model.device)
-        totals = (torch.as_tensor(logits, device=self.model.device) + self.model.scaled(similarities)).tolist()
+        totals = combined_scores(self.model, logits, np.array([hit.similarity for hit in first]))
         hits = [
-            Hit(x.id, x.similarity, float(match), total, x.metadata)
+            Hit(x.id, x.similarity, float(match), float(total), x.metadata)
             for x, match, total in zip(first, logits, totals, strict=True)
         ]
         hits.sort(key=lambda hit: -hit.score)
         return hits + [Hit(x.id, x.similarity, None, x.similarity, x.metadata) for x in found[count:]]
+
+
+@torch.inference_mode()
+def combined_scores(model: MultimodalForRetrieval, match_logits: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+    """Scores to rerank by: the match head's logit plus the contrastive one.
+
+    The match head learns to tell matches from negatives drawn in proportion to the exponential of the contrastive
+    logit, so the sum is its estimate of how likely a match is (noise-contrastive estimation of a residual model, Deng
+    et al. 2020).
+
+    Args:
+        model: The model.
+        match_logits: (N,).
+        similarities: (N,) cosines.
+    """
+    contrastive = model.scaled(torch.as_tensor(similarities, dtype=torch.float32, device=model.device))
+    return match_logits + contrastive.cpu().numpy()
+
+
+def check_match_head(model: MultimodalForRetrieval) -> None:
+    """Refuses to rerank by a match head that was not trained.
+
+    Raises:
+        ValueError: if the model was trained without one.
+    """
+    if not model.config.match_weight:
+        raise ValueError("This model was trained with match_weight=0, without a match head: leave rerank out.")
 
 
 @torch.inference_mode()
@@ -185,4 +222,4 @@ def score_against(
     return np.concatenate(logits) if logits else np.zeros(0, dtype=np.float32)
 
 
-__all__ = ["Hit", "Searcher", "score_against"]
+__all__ = ["Hit", "Searcher", "check_match_head", "combined_scores", "score_against"]

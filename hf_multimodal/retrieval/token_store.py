@@ -8,6 +8,7 @@ are written once and never changed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +58,7 @@ def _with_ending(part: Path, ending: str) -> Path:
     return part.with_name(part.name + ending)
 
 
-def write_part(part: Path, items: Iterable[Mapping[str, object]], width: int) -> None:
+def write_part(part: Path, items: Iterable[Mapping[str, Any]], width: int) -> None:
     """Writes a part.
 
     Args:
@@ -69,8 +70,7 @@ def write_part(part: Path, items: Iterable[Mapping[str, object]], width: int) ->
     start, size = 0, 2 * width
     with _with_ending(part, ".bin").open("wb") as file:
         for item in items:
-            data = item["tokens"]
-            assert isinstance(data, bytes)  # as the embedding's table has it
+            data: bytes = item["tokens"]
             file.write(data)
             length = len(data) // size
             for name, value in (("id", item["id"]), ("start", start), ("length", length)):

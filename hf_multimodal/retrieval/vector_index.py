@@ -75,7 +75,7 @@ def check_vectors(ids: Sequence[str], vectors: np.ndarray, dimension: int, metad
         ValueError: if ids, vectors and metadata are not equally many, the width is another one, an id stands twice, or
             a vector is not finite.
     """
-    vectors = check_width(vectors, dimension)
+    vectors = _as_rows(vectors, dimension)
     if not len(ids) == len(vectors) == len(metadata):
         raise ValueError(
             f"{len(ids)} ids, {len(vectors)} vectors and {len(metadata)} rows of metadata: give equally many."
@@ -95,12 +95,19 @@ def check_vectors(ids: Sequence[str], vectors: np.ndarray, dimension: int, metad
     return vectors
 
 
-def check_width(vectors: np.ndarray, dimension: int) -> np.ndarray:
-    """Returns vectors (N, D) as contiguous float32.
+def check_queries(vectors: np.ndarray, dimension: int) -> np.ndarray:
+    """Returns queries (Q, D) as contiguous float32.
 
     Raises:
-        ValueError: if D is another one than the index's.
+        ValueError: if D is another one than the index's, or a query is not finite.
     """
+    vectors = _as_rows(vectors, dimension)
+    if not np.isfinite(vectors).all():
+        raise ValueError("A query's vector holds NaN or infinite numbers: nothing is near to it.")
+    return vectors
+
+
+def _as_rows(vectors: np.ndarray, dimension: int) -> np.ndarray:
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     if vectors.ndim != 2 or vectors.shape[1] != dimension:
         raise ValueError(
@@ -119,9 +126,16 @@ def check_k(k: int) -> None:
         raise ValueError(f"k={k}: ask for at least 1.")
 
 
-def allowed_values(value: Any) -> list[Any]:  # noqa: ANN401 (of any type)
-    """The values that a condition allows: those of a list, or the one."""
-    return list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+def allowed_values(column: str, value: Any) -> list[Any]:  # noqa: ANN401 (of any type)
+    """The values that a condition allows: those of a list, or the one.
+
+    Raises:
+        ValueError: if there is none, or None is among them.
+    """
+    values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+    if not values or None in values:
+        raise ValueError(f"The condition on column {column!r} is {value!r}: name at least one value, and not None.")
+    return values
 
 
 __all__ = [
@@ -131,6 +145,6 @@ __all__ = [
     "Where",
     "allowed_values",
     "check_k",
+    "check_queries",
     "check_vectors",
-    "check_width",
 ]

@@ -29,6 +29,7 @@ class RowSource:
         limit: Only that many rows, as `limit_rows` chooses them; None takes all.
         seed: The run's seed.
         is_own: Whether these are the rows of the run that made the model.
+        asked: Canonical names whose columns the user has named; those of the run may be missing from other rows.
     """
 
     source: Source
@@ -38,6 +39,7 @@ class RowSource:
     limit: int | None = None
     seed: int = 0
     is_own: bool = False
+    asked: frozenset[str] = frozenset()
 
     @classmethod
     def for_model(
@@ -65,11 +67,11 @@ class RowSource:
                     "--column canonical=source per column (--column text=question --column image=image --column "
                     "label=answer)."
                 )
-            return cls(source=source, split=split, columns=mapping)
+            return cls(source=source, split=split, columns=mapping, asked=frozenset(mapping))
         run = config.data
         columns = {name: column for name, column in {**flatten_columns(run.columns), **mapping}.items() if column}
         if source not in (None, run.source):
-            return cls(source=source, split=split, columns=columns)
+            return cls(source=source, split=split, columns=columns, asked=frozenset(mapping))
         role = split or "test"
         return cls(
             source=run.source,
@@ -79,6 +81,7 @@ class RowSource:
             limit=run.limit.get(role) if source is None else None,
             seed=config.seed,
             is_own=source is None,
+            asked=frozenset(mapping),
         )
 
     @property
@@ -99,26 +102,29 @@ class RowSource:
             keep: Other columns to carry along.
         """
         others = ("label", *(m for m in MODALITIES if m != modality))
-        if self.limit is not None:
-            return limit_rows(self._load(others, text_lists=True, keep=keep), self.limit, self.seed)
-        return self._load(others, text_lists=True, keep=keep, streaming=True)
+        is_slice = "[" in (self.split or "")  # `datasets` streams none
+        options: dict[str, Any] = {"text_lists": True, "keep": keep, "optional": ("id", "item")}
+        if self.limit is not None or is_slice:
+            return limit_rows(self._load(others, **options), self.limit, self.seed)
+        return self._load(others, streaming=True, **options)
 
-    def _load(self, left_out: Collection[str], **kwargs: Any) -> Any:  # noqa: ANN401 (Rows, as the arguments ask)
+    def _load(self, left_out: Collection[str], *, optional: Sequence[str] = ("id",), **kwargs: Any) -> Any:  # noqa: ANN401 (Rows, as the arguments ask)
         """Loads the rows without some columns.
 
         Args:
             left_out: Canonical names; of nested ones the first part.
+            optional: Names that other rows than the run's own need not have: without ids they are numbered.
             **kwargs: Of `load_rows`.
         """
         columns = {k: v for k, v in self.columns.items() if k.split(".")[0] not in left_out}
-        kwargs.update(split=self.split, **self.options)
-        try:
-            return load_rows(self.source, columns=columns, **kwargs)
-        except ColumnError as error:
-            if self.is_own or error.column not in (columns.get("id"), columns.get("item")):
-                raise ColumnError(f"{error} Map another one: --column text=YOUR_COLUMN.", error.column) from error
-        # other rows need not have ids: they are numbered
-        return load_rows(self.source, columns={k: v for k, v in columns.items() if k not in ("id", "item")}, **kwargs)
+        while True:
+            try:
+                return load_rows(self.source, columns=columns, split=self.split, **kwargs, **self.options)
+            except ColumnError as error:
+                missing = [k for k in optional if columns.get(k) == error.column and k not in self.asked]
+                if self.is_own or not missing:
+                    raise ColumnError(f"{error} Map another one: --column text=YOUR_COLUMN.", error.column) from error
+                columns.pop(missing[0])
 
 
 def check_model_name(model: str) -> None:

@@ -17,12 +17,15 @@ from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
 
 
-def set_chunk_size(model: PreTrainedModel, chunk_size: int) -> None:
-    """Turns gradient caching on.
+def set_chunk_size(model: PreTrainedModel, args: Any) -> None:  # noqa: ANN401 (TrainingArguments of either kind)
+    """Turns gradient caching on where the arguments ask for it.
 
     Raises:
         ValueError: if the model's loss is no contrastive one.
     """
+    chunk_size = getattr(args, "gradient_cache_size", None)
+    if chunk_size is None:
+        return
     if not hasattr(model, "set_chunk_size"):
         raise ValueError(
             f"gradient_cache_size={chunk_size} is for retrieval; the loss of {type(model).__name__} is a mean over "
@@ -77,12 +80,21 @@ class MultimodalTrainer(Trainer):
             collator: Any = data_collator or MultimodalCollator(processing_class, schema)
             self.data_collator = collator
             self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)
-        chunk_size = getattr(args, "gradient_cache_size", None)
-        if chunk_size is not None:
-            set_chunk_size(cast(PreTrainedModel, self.model), chunk_size)
+        set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def call_model_init(self, trial: Any = None) -> nn.Module:  # noqa: ANN401 (as overridden)
+        """Makes a model by `model_init`, with gradient caching where the arguments ask for it."""
+        model = super().call_model_init(trial)
+        set_chunk_size(cast(PreTrainedModel, model), self.args)
+        return model
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Names the parameters that weight decay applies to: not to temperature and bias of retrieval (as in CLIP)."""
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if not name.endswith(("logit_scale", "logit_bias"))]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Builds the optimizer, with the towers' own learning rate where the arguments name one."""

@@ -55,10 +55,13 @@ def test_scores_by_hand():
 
 
 def test_equal_scores_count_against_the_query():
-    """A model that gives everything the same vector finds nothing."""
-    same = np.ones((5, 3), dtype=np.float32)
-    found = rank_relevant(same, same, range(5), range(5))
-    assert found.ranks.tolist() == [5] * 5
+    """A model that gives everything the same vector finds nothing, however the products are rounded."""
+    rng = np.random.default_rng(0)
+    for width in (3, 192, 256):
+        one, other = rng.normal(size=(2, width))
+        same, given = (np.tile(x / np.linalg.norm(x), (300, 1)).astype(np.float32) for x in (one, other))
+        found = rank_relevant(same, given, range(300), range(300))
+        assert found.ranks.tolist() == [300] * 300
 
 
 def test_blocks_agree_with_a_full_sort():
@@ -127,3 +130,5 @@ def test_items_that_lack_a_modality_are_left_out():
     scores = embedding_scores({"text": texts, "image": pictures}, np.array([1, 2, 3]))
     assert scores["text_to_image_median_rank"] == 1
     assert scores["mean_recall"] == 1.0
+    with pytest.raises(ValueError, match="No row has both modalities"):
+        embedding_scores({"text": texts[:1], "image": 0 * pictures[:1]}, np.array([1]))

@@ -2,23 +2,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embedding a collection: what is written, what is refused, and what happens after a kill."""
 
+import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 
 from hf_multimodal.data.collator import RowError
 from hf_multimodal.retrieval import embed as embed_module
-from hf_multimodal.retrieval.embed import MANIFEST, check_keep, embed_rows, read_parts
+from hf_multimodal.retrieval.embed import MANIFEST, EmbeddingManifest, embed_rows, read_parts
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.training.row_source import RowSource
 from tests.retrieval.conftest import NUM_ITEMS, make_items, row_source, write_items
+from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,15 +121,105 @@ def test_bad_rows_are_named(model_folder, tmp_path):
     source = bad_rows(tmp_path, 3, photo={"bytes": b"no picture", "path": None})
     with pytest.raises(RowError, match="Row 'item 3', column 'photo'"):
         embed(model_folder, source, tmp_path / "out3")
+    source = bad_rows(tmp_path, 3, key=None)
+    with pytest.raises(RowError, match="A row after 3 others has no id"):
+        embed(model_folder, source, tmp_path / "out5")
     source = bad_rows(tmp_path, 3, key="item 1")
     with pytest.raises(RowError, match="Two rows have the id 'item 1': ids must be distinct"):
         embed(model_folder, source, tmp_path / "out4")
 
 
-def test_an_empty_collection_is_refused(model_folder, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(type(rows), "stream", lambda self, modality, keep: iter(()))
-    with pytest.raises(ValueError, match="The collection is empty"):
+@pytest.mark.parametrize("ending", ["parquet", "jsonl", "csv"])
+def test_an_empty_collection_is_refused(model_folder, tmp_path, ending):
+    file = tmp_path / f"none.{ending}"
+    if ending == "parquet":
+        schema = pa.schema([("key", pa.string()), ("title", pa.string())])
+        pq.write_table(schema.empty_table(), file)
+    else:
+        file.write_text("key,title\n" if ending == "csv" else "")
+    source = RowSource(str(file), None, {"text": "title", "id": "key"})
+    with pytest.raises(ValueError, match=r"empty|no rows|cannot be read"):
+        embed(model_folder, source, tmp_path / "out", modality="text")
+    assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_leave_no_folder_behind(model_folder, items_file, tmp_path):
+    for source, options in (
+        (row_source(items_file, image="foto"), {}),
+        (row_source(items_file), {"keep": ["color"]}),
+    ):
+        with pytest.raises(ValueError, match="There is no column"):
+            embed(model_folder, source, tmp_path / "out", **options)
+        assert not (tmp_path / "out").exists()
+
+
+def test_other_rows_than_those_before_are_not_mixed_in(model_folder, items_file, rows, tmp_path, monkeypatch):
+    embed(model_folder, dataclasses.replace(rows, limit=3), tmp_path / "out")
+    with pytest.raises(ValueError, match="limit was 3, is None"):
         embed(model_folder, rows, tmp_path / "out")
+    # killed, and then the source has changed
+    items = make_items()
+    changing = row_source(write_items(tmp_path / "changing.parquet", items))
+    monkeypatch.setattr(EmbeddingManifest, "save", only_once(EmbeddingManifest.save))
+    with pytest.raises(KeyboardInterrupt):
+        embed(model_folder, changing, tmp_path / "two")
+    monkeypatch.undo()
+    write_items(tmp_path / "changing.parquet", items[1:])
+    with pytest.raises(ValueError, match=r"part-000000.parquet' holds other rows.*the source has changed"):
+        embed(model_folder, changing, tmp_path / "two")
+    # a file is lost after all were done
+    embed(model_folder, rows, tmp_path / "three")
+    (tmp_path / "three" / "part-000001.parquet").unlink()
+    with pytest.raises(ValueError, match="should hold 12 rows, but has 7"):
+        list(read_parts(tmp_path / "three"))
+
+
+def only_once(function):
+    """Calls a function the first time, and is killed the second."""
+    calls = []
+
+    def call(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    return call
+
+
+def test_a_model_may_move_between_two_calls(model_folder, rows, tmp_path, monkeypatch):
+    embed(model_folder, rows, tmp_path / "out")
+    monkeypatch.chdir(model_folder.parent)
+    assert embed(model_folder.name, rows, tmp_path / "out") == NUM_ITEMS
+    assert Path(EmbeddingManifest.load(tmp_path / "out").model).is_absolute()
+
+
+def test_slices_of_a_split(model_folder, rows, tmp_path):
+    assert embed(model_folder, dataclasses.replace(rows, split="train[:3]"), tmp_path / "out") == 3
+
+
+def test_columns_of_the_run_may_be_missing_and_those_asked_for_not(model_folder, items_file, tmp_path):
+    inherited = row_source(items_file, item="shown")  # of a run whose rows name their items
+    assert list(vectors_of_rows(model_folder, inherited, tmp_path / "a"))[0] == "item 0"  # ids stay
+    with pytest.raises(RowError, match="A row after 0 others has no item"):
+        embed(model_folder, inherited, tmp_path / "b", unique_items=True)
+    numbered = row_source(items_file, id="number")
+    assert list(vectors_of_rows(model_folder, numbered, tmp_path / "c"))[0] == "0"
+    asked = dataclasses.replace(numbered, asked=frozenset({"id"}))
+    with pytest.raises(ValueError, match="There is no column 'number'"):
+        embed(model_folder, asked, tmp_path / "d")
+
+
+def vectors_of_rows(model_folder, source, folder):
+    embed(model_folder, source, folder)
+    return vectors_of(folder)
+
+
+def test_titles_can_be_kept_beside_photos(model_folder, tmp_path):
+    items = [{**item, "text": item["title"]} for item in make_items(4)]
+    source = RowSource(str(write_items(tmp_path / "x.parquet", items)), None, {"image": "photo", "id": "key"})
+    embed(model_folder, source, tmp_path / "out", keep=["text"])
+    assert next(iter(read_parts(tmp_path / "out")))["text"].to_pylist() == [item["text"] for item in items]
 
 
 def test_a_folder_of_something_else_is_left_alone(model_folder, rows, items_file, tmp_path):
@@ -141,13 +235,11 @@ def test_a_folder_of_something_else_is_left_alone(model_folder, rows, items_file
     photos_only = type(rows)(str(items_file), None, {"image": "photo"})
     with pytest.raises(ValueError, match="No column is mapped to text: say which, --column text=COLUMN"):
         embed(model_folder, photos_only, tmp_path / "other", modality="text")
-    with pytest.raises(ValueError, match="--keep vector: the files use that name"):
-        check_keep(["vector"])
+    with pytest.raises(ValueError, match="keep names 'vector', which the files need themselves"):
+        embed(model_folder, rows, tmp_path / "other", keep=["vector"])
 
 
 def test_a_model_of_another_kind_is_refused(rows, tmp_path):
-    from tests.tiny import tiny_model, tiny_processor
-
     tiny_model().save_pretrained(tmp_path)
     tiny_processor().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="MultimodalForClassification, which gives no embeddings"):
@@ -155,8 +247,6 @@ def test_a_model_of_another_kind_is_refused(rows, tmp_path):
 
 
 def test_the_revision_follows_the_weights_not_the_place(model_folder, tmp_path):
-    import shutil
-
     shutil.copytree(model_folder, tmp_path / "moved")
     assert model_revision(str(tmp_path / "moved")) == model_revision(str(model_folder))
     file = tmp_path / "moved" / "model.safetensors"
@@ -202,4 +292,3 @@ def test_pictures_are_not_changed_by_their_batch(model_folder, rows, tmp_path):
     one, other = vectors_of(tmp_path / "a"), vectors_of(tmp_path / "b")
     for name, vector in one.items():
         np.testing.assert_allclose(other[name], vector, atol=1e-5)
-    assert isinstance(make_items(1)[0]["photo"], Image.Image)

@@ -163,12 +163,40 @@ def test_adding_and_deleting(embeddings, model_folder, tmp_path):
     }
 
 
+def test_a_query_runs_its_own_tower_only(searcher, monkeypatch):
+    monkeypatch.setattr(searcher.model.model.towers["image"], "forward", None)
+    assert len(searcher.search(2, text="a red square")) == 2
+    assert searcher.search_many("text", []) == []
+
+
+def test_reranking_needs_a_trained_match_head(searcher, rows, tmp_path):
+    searcher.model.config.match_weight = 0.0
+    with pytest.raises(ValueError, match="trained with match_weight=0, without a match head"):
+        searcher.search(2, rerank=2, text="a red square")
+
+
+def test_tokens_that_are_not_stored_are_named(searcher):
+    with pytest.raises(ValueError, match="The tokens of 'item 99' are not stored"):
+        searcher.collection.tokens.get(["item 99"])
+
+
+def test_a_failure_while_adding_leaves_nothing_in_milvus(embeddings, model_folder, tmp_path, monkeypatch):
+    uri = str(tmp_path / "vectors.db")
+    monkeypatch.setattr(collection_module.json, "dumps", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Collection.create(tmp_path / "index", embeddings["image"], backend="milvus", uri=uri)
+    monkeypatch.undo()
+    assert not (tmp_path / "index").exists()
+    assert len(Collection.create(tmp_path / "index", embeddings["image"], backend="milvus", uri=uri)) == NUM_ITEMS
+
+
+def killed(*arguments, **options):
+    raise KeyboardInterrupt
+
+
 def test_a_kill_while_saving_leaves_the_collection_as_it_was(embeddings, model_folder, tmp_path, monkeypatch):
     Collection.create(tmp_path / "index", embeddings["image"])
     before = Searcher.open(tmp_path / "index").search(3, text="a red square")
-
-    def killed(*arguments, **options):
-        raise KeyboardInterrupt
 
     made = Collection.open(tmp_path / "index")
     monkeypatch.setattr(collection_module.json, "dumps", killed)

@@ -79,6 +79,10 @@ def test_conditions_are_met_exactly(filled):
     assert found_ids(either) == [row[:4] for row in exact(queries, 7, (numbers < 5) & (numbers % 3 < 2))]
     assert found_ids(filled.search(queries, 70, {'odd "name"': True})) == exact(queries, 30, numbers % 2 == 0)
     assert filled.search(queries, 3, {"colour": "violet"}) == [[]] * 4
+    assert filled.search(queries, 3, {"colour": 'größe "quoted"'}) == [[]] * 4
+    for nothing in ([], None, ["red", None]):
+        with pytest.raises(ValueError, match="name at least one value, and not None"):
+            filled.search(queries, 3, {"colour": nothing})
     with pytest.raises(ValueError, match=r"Unknown column of the index's metadata 'colours'\. Did you mean 'colour'"):
         filled.search(queries, 3, {"colours": "red"})
 
@@ -130,6 +134,10 @@ def test_what_cannot_be_added_is_named_and_nothing_is(filled):
         filled.delete(["id 1", "x"])
     with pytest.raises(ValueError, match="of dimension 6"):
         filled.search(vectors[:, :4], 1)
+    with pytest.raises(ValueError, match="A query's vector holds NaN"):
+        filled.search(broken, 1)
+    with pytest.raises(ValueError, match="Nothing was added"):
+        filled.add(["a", "b"], vectors[:2], [{"price": 1}, {"price": {1, 2}}])
     assert len(filled) == 60
 
 
@@ -153,7 +161,16 @@ def test_a_folder_without_an_index_is_refused(backend, tmp_path):
         backend[1](tmp_path)
 
 
-def test_hnsw_is_near_to_exact_on_clusters(monkeypatch):
+def test_metadata_need_not_have_the_same_keys(backend):
+    index = backend[0]()
+    index.add(ids(2), clustered(2), [{"colour": "red"}, {"price": 5}])
+    found = {
+        hit.id: {k: v for k, v in hit.metadata.items() if v is not None} for hit in index.search(clustered(1), 2)[0]
+    }
+    assert found == {"id 0": {"colour": "red"}, "id 1": {"price": 5}}
+
+
+def test_hnsw_is_near_to_exact_on_clusters():
     vectors, queries = clustered(3000, width=32), clustered(50, seed=9, width=32)
     indexes = []
     for kind in ("flat", "hnsw"):
@@ -164,6 +181,8 @@ def test_hnsw_is_near_to_exact_on_clusters(monkeypatch):
     flat, graph = (found_ids(index.search(queries, 10)) for index in indexes)
     recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(flat, graph, strict=True)])
     assert recall >= 0.95
+    flat, graph = (found_ids(index.search(queries[:3], 400)) for index in indexes)  # more than a walk usually keeps
+    assert np.mean([len(set(a) & set(b)) / 400 for a, b in zip(flat, graph, strict=True)]) >= 0.95
 
 
 def test_faiss_particulars(monkeypatch):
@@ -176,6 +195,7 @@ def test_faiss_particulars(monkeypatch):
     assert len(index) == 1
     with pytest.raises(ValueError, match="Column 'price' holds double, and .*'dear'.* is of another type"):
         index.search(np.eye(2), 1, {"price": "dear"})
+    assert [hit.id for hit in index.search(np.eye(2)[:1], 1, {"price": ["dear", 1.5]})[0]] == ["a"]
     monkeypatch.setitem(__import__("sys").modules, "faiss", None)
     with pytest.raises(ImportError, match=r'pip install "hf_multimodal\[index\]"'):
         faiss_index.FaissIndex(4)
@@ -188,6 +208,14 @@ def test_milvus_particulars(tmp_path, monkeypatch):
     MilvusIndex(4, uri=uri, collection="mine")
     with pytest.raises(ValueError, match="holds vectors of dimension"):
         MilvusIndex(5, uri=uri, collection="mine")
+    mine = MilvusIndex(4, uri=uri, collection="mine")
+    mine.add(["a"], np.eye(4)[:1], [{}])
+    mine.save(tmp_path / "saved")
+    monkeypatch.chdir(tmp_path.parent)
+    assert len(MilvusIndex.load(tmp_path / "saved")) == 1
+    mine._milvus.drop_collection("mine")
+    with pytest.raises(ValueError, match="The collection 'mine' at .* is gone: index the embeddings again"):
+        MilvusIndex.load(tmp_path / "saved")
     with pytest.raises(ValueError, match="longer than 512 bytes"):
         MilvusIndex(4, uri=uri, collection="mine").add(["x" * 600], np.eye(4)[:1], [{}])
     monkeypatch.setitem(__import__("sys").modules, "pymilvus", None)

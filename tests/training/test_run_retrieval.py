@@ -91,6 +91,7 @@ def test_the_command_line_from_embeddings_to_hits(finished, tmp_path):
         (["index", "i", "--embeddings", "e", "--delete", "x"], "A new index has nothing to delete"),
         (["index", "i", "--embeddings", "e", "--uri", "x"], "--uri is for --backend milvus"),
         (["index", "i", "--delete", "x"], r"holds no index"),
+        (["index", "i", "--embeddings", "e", "--add", "--kind", "hnsw"], "are of a new index: leave them out"),
         (["search", "i"], "Give one query"),
         (["search", "i", "--text", "a", "--image", "b"], "Give one query.*got 2"),
         (["search", "i", "--text", "a", "--where", "red"], "Cannot read --where 'red'"),
@@ -150,6 +151,11 @@ def test_gradient_caching_is_for_retrieval(tmp_path):
     model = tiny_model(MultimodalForRetrieval)
     MultimodalTrainer(model, arguments, processing_class=tiny_processor())
     assert model.chunk_size == model.model.chunk_size == 8
+    made = MultimodalTrainer(
+        model_init=lambda: tiny_model(MultimodalForRetrieval), args=arguments, processing_class=tiny_processor()
+    )
+    assert made.call_model_init().chunk_size == 8
+    assert "logit_scale" not in made.get_decay_parameter_names(model)
 
 
 @pytest.mark.distributed
