@@ -243,6 +243,8 @@ def _load_table(files: list[Path], split: str, suffix: str, request: _Request) -
 def _load(builder: str, name: str, **arguments: Any) -> Rows:  # noqa: ANN401 (of datasets.load_dataset)
     try:
         return datasets.load_dataset(builder, **arguments)
+    except StopIteration as error:  # of `datasets`, streaming a file of nothing
+        raise ValueError(f"{name!r} has no rows.") from error
     except (datasets.exceptions.DatasetGenerationError, ValueError) as error:  # Arrow's own errors are ValueErrors.
         reason = error.__cause__ or error
         raise ValueError(f"{name!r} cannot be read as {builder}: {reason}. Check that the file is whole.") from error
