@@ -8,13 +8,15 @@ opens the folder finds one state or the other, whole.
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock
 
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.retrieval.embed import EmbeddingManifest, read_parts
@@ -24,6 +26,7 @@ from hf_multimodal.retrieval.token_store import TokenStore, remove_part, write_p
 from hf_multimodal.retrieval.vector_index import VectorIndex
 
 MANIFEST = "index.json"
+_LOCK = ".lock"
 BACKENDS: dict[str, Any] = {"faiss": FaissIndex, "milvus": MilvusIndex}
 
 
@@ -92,7 +95,7 @@ class Collection:
         """
         folder, embeddings = Path(folder), Path(embeddings)
         check_known("backend of an index", backend, tuple(BACKENDS))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or not all(_is_leftover(file) for file in folder.iterdir())):
             raise ValueError(f"{str(folder)!r} exists: give another folder, or add to the collection there.")
         source = EmbeddingManifest.load(embeddings)
         if backend == "milvus" and not options.get("uri"):
@@ -128,8 +131,13 @@ class Collection:
             ValueError: if there is none.
         """
         folder = Path(folder)
-        manifest = read_manifest(folder)
-        return cls(folder, manifest, BACKENDS[manifest.backend].load(folder / manifest.vectors, **options))
+        while True:
+            manifest = read_manifest(folder)
+            try:
+                return cls(folder, manifest, BACKENDS[manifest.backend].load(folder / manifest.vectors, **options))
+            except ValueError:
+                if read_manifest(folder) == manifest:  # else it was changed in between, and its old files are gone
+                    raise
 
     def add(self, embeddings: str | Path) -> int:
         """Adds finished embeddings of the same model and modality, and returns how many.
@@ -140,15 +148,19 @@ class Collection:
         """
         embeddings = Path(embeddings)
         self._check_same(EmbeddingManifest.load(embeddings))
-        tables = list(read_parts(embeddings))
+        with self._alone():
+            return self._add(embeddings)
+
+    def _add(self, embeddings: Path) -> int:
+        tables = list(read_parts(embeddings, lambda name: name != "tokens"))
         table = pa.concat_tables(tables, promote_options="permissive")
         ids = table.column("id").to_pylist()
         vectors = np.concatenate([_vectors(part) for part in tables])
-        columns = [name for name in table.column_names if name not in ("id", "vector", "tokens")]
+        columns = [name for name in table.column_names if name not in ("id", "vector")]
         part = None
         if self.manifest.token_width is not None:
             part = f"tokens-{self.manifest.version + 1:06d}"
-            write_part(self.folder / part, _rows(tables), self.manifest.token_width)
+            write_part(self.folder / part, _tokens(embeddings), self.manifest.token_width)
         metadata = table.select(columns).to_pylist() if columns else [{} for _ in ids]
         try:
             self.index.add(ids, vectors, metadata)
@@ -169,8 +181,25 @@ class Collection:
         Raises:
             ValueError: naming an id that is not there; nothing is deleted then.
         """
-        self.index.delete(ids)
-        self._commit(None)
+        with self._alone():
+            self.index.delete(ids)
+            self._commit(None)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keeps other processes from changing the collection meanwhile.
+
+        Raises:
+            ValueError: if one has changed it since it was opened.
+        """
+        with FileLock(self.folder / _LOCK):
+            there = (self.folder / MANIFEST).is_file()
+            if there and read_manifest(self.folder) != self.manifest:
+                raise ValueError(
+                    f"The index in {str(self.folder)!r} was changed by another process since it was opened: open it "
+                    "again. Nothing was changed."
+                )
+            yield
 
     def _check_same(self, source: EmbeddingManifest) -> None:
         for name in ("revision", "modality", "dimension", "token_width"):
@@ -237,9 +266,14 @@ def _vectors(table: pa.Table) -> np.ndarray:
     return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1)
 
 
-def _rows(tables: Iterable[pa.Table]) -> Iterable[dict[str, Any]]:
-    for table in tables:
-        yield from table.select(["id", "tokens"]).to_pylist()
+def _tokens(embeddings: Path) -> Iterator[dict[str, Any]]:
+    for table in read_parts(embeddings, lambda name: name in ("id", "tokens")):
+        yield from table.to_pylist()
+
+
+def _is_leftover(file: Path) -> bool:
+    """Whether a file is one that a killed process left where there is no collection yet."""
+    return file.name in (_LOCK, f"{MANIFEST}.partial") or file.name.startswith(("vectors-", "tokens-"))
 
 
 __all__ = ["BACKENDS", "Collection", "IndexManifest", "read_manifest"]

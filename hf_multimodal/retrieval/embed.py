@@ -3,7 +3,7 @@
 """A collection to vectors in parquet: streamed, sharded over processes, continued where it was stopped."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -304,8 +304,12 @@ def check_keep(keep: Sequence[str], modality: str) -> None:
             raise ValueError(f"keep names {name!r}, which the files need themselves: rename the column.")
 
 
-def read_parts(folder: Path) -> Iterator[pa.Table]:
+def read_parts(folder: Path, columns: Callable[[str], bool] | None = None) -> Iterator[pa.Table]:
     """Reads the embeddings of a finished folder, a table per file.
+
+    Args:
+        folder: The folder.
+        columns: Which columns to read; None reads all.
 
     Raises:
         ValueError: if there are none, or not all yet.
@@ -318,7 +322,8 @@ def read_parts(folder: Path) -> Iterator[pa.Table]:
     if found != manifest.rows:
         raise ValueError(f"{str(folder)!r} should hold {manifest.rows} rows, but has {found}: embed them again.")
     for file in files:
-        yield pq.read_table(file)
+        names = pq.read_schema(file).names
+        yield pq.read_table(file, columns=[name for name in names if columns is None or columns(name)])
 
 
 __all__ = ["MANIFEST", "EmbeddingManifest", "check_keep", "embed_rows", "read_parts"]

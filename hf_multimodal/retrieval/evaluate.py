@@ -39,6 +39,7 @@ from hf_multimodal.training.row_source import RowSource
 
 RANKINGS = "rankings.parquet"
 RERANKED = "reranked_"
+_NO_TOKENS = np.zeros((0, 0), np.float16)
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def evaluate_retrieval(
     check_labels(dataset, ItemSchema(), columns=rows.columns)
     collator = MultimodalCollator(processor, ItemSchema(), rows.columns)
     quiet = not state.is_main_process
-    sides = _encode(loaded, spread_captions(dataset), collator, batch_size, quiet)
+    sides = _encode(loaded, spread_captions(dataset), collator, batch_size, with_tokens=bool(rerank), quiet=quiet)
     scores: dict[str, float] = {}
     tables = []
     for query, other in directions(tuple(sides)):
@@ -129,6 +130,8 @@ def _encode(
     rows: Any,  # noqa: ANN401 (a map-style dataset)
     collator: MultimodalCollator,
     batch_size: int,
+    *,
+    with_tokens: bool,
     quiet: bool,
 ) -> dict[str, _Side]:
     modalities: tuple[str, ...] = model.config.modalities
@@ -145,10 +148,10 @@ def _encode(
         for m in modalities:
             if m in towers:
                 vectors[m].append(embeds[m].float().cpu().numpy())
-                tokens[m] += list(_real_tokens(towers[m]))
             else:
                 vectors[m].append(np.zeros((len(part), model.config.embedding_size), np.float32))
-                tokens[m] += [np.zeros((1, model.config.hidden_size), np.float16)] * len(part)
+            there = with_tokens and m in towers
+            tokens[m] += list(_real_tokens(towers[m])) if there else [_NO_TOKENS] * len(part)
     known, embedded = np.concatenate(items), {m: np.concatenate(vectors[m]) for m in modalities}
     chosen = paired_rows(embedded, known)
     return {m: _Side(ids, known, embedded[m], tokens[m]).select(chosen[m]) for m in modalities}

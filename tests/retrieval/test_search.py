@@ -157,6 +157,7 @@ def test_adding_and_deleting(embeddings, model_folder, tmp_path):
         searcher.collection.delete(["item 0"])
     files = {file.name for file in (tmp_path / "index").iterdir()}
     assert files == {
+        ".lock",
         "index.json",
         "vectors-000003",
         *(f"tokens-{n:06d}{ending}" for n in (1, 2) for ending in (".bin", ".places.parquet")),
@@ -207,6 +208,25 @@ def test_a_kill_while_saving_leaves_the_collection_as_it_was(embeddings, model_f
     assert again.search(3, text="a red square") == before
     again.collection.delete(["item 3"])
     assert len(list((tmp_path / "index").glob("vectors-*"))) == 1  # what the killed one left is swept up
+
+
+def test_two_that_change_a_collection_do_not_mix(embeddings, tmp_path):
+    Collection.create(tmp_path / "index", embeddings["image"])
+    one, other = (Collection.open(tmp_path / "index") for _ in range(2))
+    one.delete(["item 1"])
+    with pytest.raises(ValueError, match="changed by another process since it was opened: open it again"):
+        other.delete(["item 2"])
+    assert len(Collection.open(tmp_path / "index")) == NUM_ITEMS - 1
+
+
+def test_what_a_killed_process_left_is_no_hindrance(embeddings, tmp_path, monkeypatch):
+    (tmp_path / "index").mkdir()
+    monkeypatch.setattr(collection_module.json, "dumps", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Collection.create(tmp_path / "index", embeddings["image"])
+    monkeypatch.undo()
+    assert (tmp_path / "index" / "vectors-000001").exists()
+    assert len(Collection.create(tmp_path / "index", embeddings["image"])) == NUM_ITEMS
 
 
 def test_what_does_not_fit_an_index_is_refused(embeddings, model_folder, rows, tmp_path):
