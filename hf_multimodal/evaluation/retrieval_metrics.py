@@ -30,7 +30,8 @@ class Ranks(NamedTuple):
     Attributes:
         owners: (R,) index of the query that a candidate is relevant to, ascending.
         candidates: (R,) its index among the candidates.
-        ranks: (R,) its place, 1 = first. A candidate of another item that scores the same stands before it.
+        ranks: (R,) its place, 1 = first. Candidates that score the same (the same name on two products) stand in their
+            own order, as a search would return them.
     """
 
     owners: np.ndarray
@@ -80,8 +81,17 @@ def rank_relevant(
     for start in range(0, len(q), block_size):
         rows = slice(start, start + block_size)
         chosen = slice(*np.searchsorted(owners, [start, start + block_size]))
-        ranks[chosen] = _rank_block(q[rows], own[rows], c, other, owners[chosen] - start, scores[chosen], block_size)
+        pairs = _Pairs(owners[chosen] - start, relevant[chosen], scores[chosen])
+        ranks[chosen] = _rank_block(q[rows], own[rows], c, other, pairs, block_size)
     return Ranks(owners, relevant, ranks)
+
+
+class _Pairs(NamedTuple):
+    """Queries with relevant candidates, and their similarities, (R,) each."""
+
+    owners: np.ndarray
+    candidates: np.ndarray
+    scores: torch.Tensor
 
 
 def _paired_products(
@@ -96,23 +106,31 @@ def _rank_block(
     own: torch.Tensor,
     c: torch.Tensor,
     other: torch.Tensor,
-    owners: np.ndarray,
-    scores: torch.Tensor,
+    pairs: "_Pairs",
     block_size: int,
 ) -> np.ndarray:
-    """Ranks the relevant candidates, with these scores, of a block of queries."""
-    counts = np.bincount(owners, minlength=len(q))
-    places = np.arange(len(owners)) - (np.cumsum(counts) - counts)[owners]
+    """Ranks the relevant candidates of a block of queries."""
+    counts = np.bincount(pairs.owners, minlength=len(q))
+    places = np.arange(len(pairs.owners)) - (np.cumsum(counts) - counts)[pairs.owners]
     table = torch.full((len(q), int(counts.max())), torch.inf)  # (block, most relevant of any query)
-    table[owners, places] = scores
+    table[pairs.owners, places] = pairs.scores
+    which = torch.zeros(table.shape, dtype=torch.long)  # which candidates these are
+    which[pairs.owners, places] = torch.as_tensor(pairs.candidates)
     before = torch.zeros(table.shape, dtype=torch.long)
     for start in range(0, len(c), block_size):
         block = q @ c[start : start + block_size].T
         block = block.masked_fill(own[:, None] == other[None, start : start + block_size], -torch.inf)
-        # how many irrelevant ones score as much or more; equal pairs differ by rounding
-        before += block.shape[1] - torch.searchsorted(block.sort(dim=1).values, table - TIE)
+        # how many irrelevant ones score more, and as much (equal pairs differ by rounding)
+        ordered = block.sort(dim=1).values
+        above = block.shape[1] - torch.searchsorted(ordered, table + TIE, right=True)
+        equal = block.shape[1] - torch.searchsorted(ordered, table - TIE) - above
+        before += above
+        row, place = equal.nonzero(as_tuple=True)
+        near = (block[row] - table[row, place][:, None]).abs() <= TIE
+        earlier = torch.arange(start, start + block.shape[1])[None, :] < which[row, place][:, None]
+        before[row, place] += (near & earlier).sum(1)
     among = (-table.masked_fill(torch.isinf(table), -torch.inf)).argsort(dim=1, stable=True).argsort(dim=1)
-    return (before + among + 1)[owners, places].numpy()
+    return (before + among + 1)[pairs.owners, places].numpy()
 
 
 def reorder(ranks: Ranks, orders: np.ndarray) -> Ranks:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from hf_multimodal.modeling.configuration_multimodal import check_known
-from hf_multimodal.retrieval.embed import EmbeddingManifest, read_parts
+from hf_multimodal.retrieval.embeddings import EmbeddingManifest, read_parts
 from hf_multimodal.retrieval.faiss_index import FaissIndex
 from hf_multimodal.retrieval.milvus_index import MilvusIndex
 from hf_multimodal.retrieval.token_store import TokenStore, remove_part, write_part

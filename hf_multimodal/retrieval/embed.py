@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collection to vectors in parquet: streamed, sharded over processes, continued where it was stopped."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
@@ -21,70 +20,13 @@ from hf_multimodal.data.collator import MultimodalCollator, RowError
 from hf_multimodal.data.columns import ROW_ID, source_name
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
+from hf_multimodal.retrieval.embeddings import EmbeddingManifest, part_file, prepare_folder
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
 from hf_multimodal.retrieval.token_store import to_bytes
 from hf_multimodal.training.inference import process_state
 from hf_multimodal.training.row_source import RowSource
 
-MANIFEST = "embeddings.json"
 PART_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class EmbeddingManifest:
-    """What a folder of embeddings holds.
-
-    Attributes:
-        model: Folder or Hub id of the model.
-        revision: Its fingerprint.
-        modality: What was embedded.
-        dimension: Width of the vectors.
-        token_width: Width of the tokens that are stored beside them; None without any.
-        source: Where the rows are from.
-        split: Their split.
-        options: With what they were loaded.
-        limit: How many were taken at random; None = all.
-        seed: Seed of that choice.
-        columns: Canonical name -> column.
-        keep: Columns carried along as metadata.
-        unique_items: Whether each item was taken once.
-        part_rows: Rows of a file.
-        rows: How many were embedded; None until all are.
-    """
-
-    model: str
-    revision: str
-    modality: str
-    dimension: int
-    token_width: int | None
-    source: str
-    split: str | None
-    options: dict[str, Any]
-    limit: int | None
-    seed: int
-    columns: dict[str, str]
-    keep: list[str]
-    unique_items: bool
-    part_rows: int
-    rows: int | None = None
-
-    def save(self, folder: Path) -> None:
-        """Writes it into a folder, whole or not at all."""
-        partial = folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / MANIFEST)
-
-    @classmethod
-    def load(cls, folder: Path) -> "EmbeddingManifest":
-        """Reads it from a folder.
-
-        Raises:
-            ValueError: if there is none.
-        """
-        file = folder / MANIFEST
-        if not file.is_file():
-            raise ValueError(f"{str(folder)!r} holds no embeddings ({MANIFEST} is missing): make them with `embed`.")
-        return cls(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def embed_rows(
@@ -138,12 +80,7 @@ def embed_rows(
         modality=modality,
         dimension=loaded.config.embedding_size,
         token_width=loaded.config.hidden_size if with_tokens else None,
-        source=rows.name,
-        split=rows.split,
-        options=dict(rows.options),
-        limit=rows.limit,
-        seed=rows.seed,
-        columns=dict(rows.columns),
+        rows_of=rows.description,
         keep=list(keep),
         unique_items=unique_items,
         part_rows=part_rows,
@@ -151,7 +88,7 @@ def embed_rows(
     items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
     first = _first_of(items)  # before anything is written, as columns and the first row may be wrong
     if state.is_main_process:
-        _prepare(output, manifest)
+        prepare_folder(output, manifest)
     state.wait_for_everyone()
     if (finished := EmbeddingManifest.load(output).rows) is not None:
         return finished
@@ -160,7 +97,7 @@ def embed_rows(
     collate, count = _Batches(collator, modality), 0
     with tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process) as bar:
         for number, part in enumerate(_parts(chain([first], items), part_rows)):
-            file = output / f"part-{number:06d}.parquet"
+            file = part_file(output, number)
             if file.exists():
                 _check_part(file, part)
             elif number % state.num_processes == state.process_index:
@@ -171,7 +108,7 @@ def embed_rows(
             bar.update(len(part))
     state.wait_for_everyone()
     if state.is_main_process:
-        EmbeddingManifest(**{**asdict(manifest), "rows": count}).save(output)
+        replace(manifest, rows=count).save(output)
     return count
 
 
@@ -189,23 +126,6 @@ def _check_part(file: Path, part: Sequence[Mapping[str, Any]]) -> None:
             f"{str(file)!r} holds other rows than the source has now at that place: the source has changed. Give "
             "another folder."
         )
-
-
-def _prepare(output: Path, manifest: EmbeddingManifest) -> None:
-    """Checks the folder and makes it ready."""
-    if (output / MANIFEST).is_file():
-        before = EmbeddingManifest.load(output)
-        old, new = asdict(before), asdict(manifest)
-        # the same model may have moved
-        changed = [name for name in old if name not in ("rows", "model") and old[name] != new[name]]
-        if changed:
-            told = "; ".join(f"{name} was {old[name]!r}, is {new[name]!r}" for name in changed)
-            raise ValueError(f"{str(output)!r} holds embeddings of something else ({told}): give another folder.")
-        return
-    if output.exists() and any(file.name != f"{MANIFEST}.partial" for file in output.iterdir()):
-        raise ValueError(f"{str(output)!r} exists and holds no embeddings, so it is left alone: give another folder.")
-    output.mkdir(parents=True, exist_ok=True)
-    manifest.save(output)
 
 
 def _distinct_rows(
@@ -304,26 +224,4 @@ def check_keep(keep: Sequence[str], modality: str) -> None:
             raise ValueError(f"keep names {name!r}, which the files need themselves: rename the column.")
 
 
-def read_parts(folder: Path, columns: Callable[[str], bool] | None = None) -> Iterator[pa.Table]:
-    """Reads the embeddings of a finished folder, a table per file.
-
-    Args:
-        folder: The folder.
-        columns: Which columns to read; None reads all.
-
-    Raises:
-        ValueError: if there are none, or not all yet.
-    """
-    manifest = EmbeddingManifest.load(folder)
-    if manifest.rows is None:
-        raise ValueError(f"The embeddings in {str(folder)!r} are not finished: run `embed` again, it continues.")
-    files = sorted(folder.glob("part-*.parquet"))
-    found = sum(pq.read_metadata(file).num_rows for file in files)
-    if found != manifest.rows:
-        raise ValueError(f"{str(folder)!r} should hold {manifest.rows} rows, but has {found}: embed them again.")
-    for file in files:
-        names = pq.read_schema(file).names
-        yield pq.read_table(file, columns=[name for name in names if columns is None or columns(name)])
-
-
-__all__ = ["MANIFEST", "EmbeddingManifest", "check_keep", "embed_rows", "read_parts"]
+__all__ = ["check_keep", "embed_rows"]

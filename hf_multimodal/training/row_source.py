@@ -85,9 +85,11 @@ class RowSource:
         )
 
     @property
-    def name(self) -> str:
-        """What to call the source."""
-        return str(self.source) if isinstance(self.source, (str, Path)) else "rows in memory"
+    def description(self) -> dict[str, Any]:
+        """Which rows these are, as JSON; rows in memory are not told apart."""
+        source = str(self.source) if isinstance(self.source, (str, Path)) else "rows in memory"
+        told = {name: getattr(self, name) for name in ("split", "columns", "options", "limit", "seed")}
+        return {"source": source, **told}
 
     def load(self, *, with_labels: bool, text_lists: bool = False) -> datasets.Dataset:
         """Loads the rows, with or without their label column."""

@@ -54,14 +54,16 @@ def test_scores_by_hand():
     assert scores["ndcg@10"] == pytest.approx(sum(gains) / 3)
 
 
-def test_equal_scores_count_against_the_query():
-    """A model that gives everything the same vector finds nothing, however the products are rounded."""
+@pytest.mark.parametrize("block_size", [64, 1000])
+def test_equal_scores_stand_in_the_order_of_the_candidates(block_size):
+    """A model that gives everything the same vector is as good as chance, however the products are rounded."""
     rng = np.random.default_rng(0)
     for width in (3, 192, 256):
         one, other = rng.normal(size=(2, width))
         same, given = (np.tile(x / np.linalg.norm(x), (300, 1)).astype(np.float32) for x in (one, other))
-        found = rank_relevant(same, given, range(300), range(300))
-        assert found.ranks.tolist() == [300] * 300
+        found = rank_relevant(same, given, range(300), range(300), block_size=block_size)
+        assert found.ranks.tolist() == list(range(1, 301))
+        assert ranking_scores(found)["recall@1"] == 1 / 300
 
 
 def test_blocks_agree_with_a_full_sort():
