@@ -3,6 +3,7 @@
 """Benchmarks of retrieval: search in many vectors, reranking from stored tokens, memory of large batches."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -28,6 +29,9 @@ _TEXT = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, 
 _FUSION = {"hidden_size": 192, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 384}
 _ARCHITECTURE = "mobilenetv2_100"
 _CLUSTERS = 1000
+# glibc keeps what is freed for later, the more the longer a process runs. Here it goes back at once, so that what is
+# measured is in use.
+_MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "1000000", "MALLOC_MMAP_THRESHOLD_": "1000000"}
 
 
 def clustered_vectors(count: int, width: int, centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -151,7 +155,13 @@ def memory(
     steps = []
     for rows, chunk in cases:  # a process each: what was allocated once counts for ever
         command = [sys.executable, str(Path(__file__).with_name("bench")), "memory", "--seed", str(seed)]
-        done = subprocess.run([*command, "--only", f"{rows},{chunk}"], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--only", f"{rows},{chunk}"],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **_MALLOC},
+        )
         steps.append({"rows": rows, "chunk_size": chunk, **json.loads(done.stdout)})
     settings = {"chunk_size": chunk_size, "seed": seed}
     result = {"settings": settings, "machine": describe_machine(torch.device("cpu")), "steps": steps}
