@@ -32,11 +32,15 @@ def process_state() -> PartialState:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
+def _saved_as(model: str) -> str:
+    """Names the class that a model was saved as; `?` where its configuration does not tell."""
+    check_model_name(model)
+    return (AutoConfig.from_pretrained(model).architectures or ["?"])[0]
+
+
 def is_retrieval_model(model: str) -> bool:
     """Says whether a folder or repository holds a model for retrieval, which predicts nothing but finds."""
-    check_model_name(model)
-    architecture = (AutoConfig.from_pretrained(model).architectures or ["?"])[0]
-    return getattr(MODELS_WITH_HEAD.get(architecture), "matches_items", False)
+    return getattr(MODELS_WITH_HEAD.get(_saved_as(model)), "matches_items", False)
 
 
 def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
@@ -45,9 +49,7 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     Raises:
         ValueError: if the folder holds no model of this package with a head.
     """
-    check_model_name(model)
-    config = AutoConfig.from_pretrained(model)
-    architecture = (config.architectures or ["?"])[0]
+    architecture = _saved_as(model)
     model_class = MODELS_WITH_HEAD.get(architecture)
     if model_class is None:
         raise ValueError(f"{model!r} holds {architecture}, which is not a model with a head of this package.")
