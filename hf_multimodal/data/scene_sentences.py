@@ -147,17 +147,23 @@ QUESTIONS: dict[str, Callable[[Scene, Scene], list[Question]]] = {
 
 
 def captions(scene: Scene, rng: random.Random) -> list[str]:
-    """Writes two or three sentences that describe one scene."""
+    """Writes two or three sentences that describe one scene: two say all there is to see, the third a part of it."""
     things = rng.sample(scene.things, len(scene.things))
-    names = [f"a {thing}" for thing in things]
+    names = [f"a {thing} {_corner(scene, thing)}" for thing in things]
     first, second = rng.sample(scene.things, 2)
     direction = rng.choice(_directions(scene, first, second))
     sentences = [
         f"{', '.join(names[:-1])} and {names[-1]}",
+        f"{_COUNT_WORDS[len(things)]} objects: "
+        + ", ".join(f"{_corner(scene, thing)} a {thing}" for thing in sorted(things, key=scene.cells.__getitem__)),
         f"a {first} is {direction} a {second}",
-        f"{_COUNT_WORDS[len(things)]} objects, one of them {names[0]}",
     ]
     return sentences[: rng.choice((2, 3))]
+
+
+def _corner(scene: Scene, thing: Thing) -> str:
+    column, row = scene.cells[thing]
+    return f"at the {('top', 'bottom')[row]} {('left', 'right')[column]}"
 
 
 def _directions(scene: Scene, first: Thing, second: Thing) -> list[str]:

@@ -170,10 +170,27 @@ def test_oracle_is_always_right(fixture, request):
 
 def test_captions_are_true(test_rows):
     for row in test_rows:
-        listing, relation = row["captions"][:2]
-        names = {f"a {thing['colour']} {thing['shape']}" for thing in row["objects"]}
-        assert set(re.split(", | and ", listing)) == names
-        assert judge(relation, row["objects"])
+        listing, corners, *relation = row["captions"]
+        parts = [
+            re.fullmatch(r"a (\w+ \w+) at the (\w+) (\w+)", part).groups() for part in re.split(", | and ", listing)
+        ]
+        assert {name for name, *_ in parts} == {f"{thing['colour']} {thing['shape']}" for thing in row["objects"]}
+        for name, *sides in parts:
+            words = {"top": "at the top", "bottom": "at the bottom", "left": "on the left", "right": "on the right"}
+            assert all(judge(f"the {name} is {words[side]}", row["objects"]) for side in sides)
+        number, others = corners.split(" objects: ")
+        assert number == {2: "two", 3: "three"}[len(parts)]
+        assert {f"a {name} at the {' '.join(sides)}" for name, *sides in parts} == {
+            f"a {name} {corner}" for corner, name in (part.split(" a ") for part in others.split(", "))
+        }
+        assert all(judge(sentence, row["objects"]) for sentence in relation)
+
+
+def test_full_captions_tell_their_picture_apart(test_rows):
+    pictures = defaultdict(set)
+    for row in test_rows:
+        pictures[row["captions"][0]].add(row["picture"])
+    assert sum(len(found) for found in pictures.values()) / len(pictures) < 1.5
 
 
 def test_decisive_box_is_of_an_object_the_statement_names(test_rows):
