@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hf_multimodal.modeling.audio_processing_multimodal import MultimodalAudioProcessor
     from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
     from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
+    from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalGeneration
     from hf_multimodal.modeling.modeling_multimodal import (
         MultimodalForClassification,
         MultimodalForQuestionAnswering,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     )
     from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
     from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
+    from hf_multimodal.modeling.pipeline_generation import MultimodalGenerationPipeline
     from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
     from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeriesProcessor, fit_series
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from hf_multimodal.retrieval.embed import embed_rows
     from hf_multimodal.retrieval.search import Searcher
     from hf_multimodal.training.arguments import MultimodalTrainingArguments
+    from hf_multimodal.training.generation import write_texts
     from hf_multimodal.training.row_source import RowSource
     from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -44,9 +47,11 @@ __all__ = [
     "MultimodalCollator",
     "MultimodalConfig",
     "MultimodalForClassification",
+    "MultimodalForConditionalGeneration",
     "MultimodalForMultiTask",
     "MultimodalForQuestionAnswering",
     "MultimodalForRetrieval",
+    "MultimodalGenerationPipeline",
     "MultimodalImageProcessor",
     "MultimodalModel",
     "MultimodalProcessor",
@@ -60,6 +65,7 @@ __all__ = [
     "fit_series",
     "load_rows",
     "make_scenes",
+    "write_texts",
 ]
 
 # Where each lazy public name lives. Type checkers read the imports above, the interpreter reads this table.
@@ -70,9 +76,11 @@ _MODULE_OF = {
     "MultimodalCollator": "hf_multimodal.data.collator",
     "MultimodalConfig": "hf_multimodal.modeling.configuration_multimodal",
     "MultimodalForClassification": "hf_multimodal.modeling.modeling_multimodal",
+    "MultimodalForConditionalGeneration": "hf_multimodal.modeling.modeling_generation",
     "MultimodalForMultiTask": "hf_multimodal.modeling.modeling_tasks",
     "MultimodalForQuestionAnswering": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalForRetrieval": "hf_multimodal.modeling.modeling_retrieval",
+    "MultimodalGenerationPipeline": "hf_multimodal.modeling.pipeline_generation",
     "MultimodalImageProcessor": "hf_multimodal.modeling.image_processing_multimodal",
     "MultimodalModel": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalProcessor": "hf_multimodal.modeling.processing_multimodal",
@@ -85,6 +93,7 @@ _MODULE_OF = {
     "fit_series": "hf_multimodal.modeling.series_processing_multimodal",
     "load_rows": "hf_multimodal.data.loading",
     "make_scenes": "hf_multimodal.data.scenes",
+    "write_texts": "hf_multimodal.training.generation",
 }
 
 

@@ -18,7 +18,7 @@ in a checkpoint, since transformers prefers registered classes from outside its 
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -29,24 +29,30 @@ MODEL_TYPE = "hf_multimodal"
 
 _CONFIG = "hf_multimodal.modeling.configuration_multimodal"
 _MODELS = "hf_multimodal.modeling.modeling_multimodal"
+_GENERATION = "hf_multimodal.modeling.modeling_generation"
 _IMAGE_PROCESSOR = "hf_multimodal.modeling.image_processing_multimodal"
 _AUDIO_PROCESSOR = "hf_multimodal.modeling.audio_processing_multimodal"
 _PROCESSOR = "hf_multimodal.modeling.processing_multimodal"
 _PIPELINE = "hf_multimodal.modeling.pipeline_multimodal"
+_GENERATION_PIPELINE = "hf_multimodal.modeling.pipeline_generation"
 
 _AUTO = "transformers.models.auto"
 
-# Our model class -> the auto class that loads it.
+# Our model class -> the auto class that loads it; by the module that holds it.
 _AUTO_MODEL_OF = {
-    "MultimodalModel": "AutoModel",
-    "MultimodalForClassification": "AutoModelForSequenceClassification",
-    "MultimodalForQuestionAnswering": "AutoModelForVisualQuestionAnswering",
+    _MODELS: {
+        "MultimodalModel": "AutoModel",
+        "MultimodalForClassification": "AutoModelForSequenceClassification",
+        "MultimodalForQuestionAnswering": "AutoModelForVisualQuestionAnswering",
+    },
+    _GENERATION: {"MultimodalForConditionalGeneration": "AutoModelForImageTextToText"},
 }
 
-# Task of `transformers.pipeline` -> the auto class that loads its model. One pipeline class serves all of them.
-_AUTO_MODEL_OF_TASK = {
-    "multimodal-classification": "AutoModelForSequenceClassification",
-    "multimodal-question-answering": "AutoModelForVisualQuestionAnswering",
+# Task of `transformers.pipeline` -> its pipeline class, and the auto class that loads its model.
+_PIPELINES = {
+    "multimodal-classification": ("MultimodalClassificationPipeline", "AutoModelForSequenceClassification"),
+    "multimodal-question-answering": ("MultimodalClassificationPipeline", "AutoModelForVisualQuestionAnswering"),
+    "multimodal-generation": ("MultimodalGenerationPipeline", "AutoModelForImageTextToText"),
 }
 
 
@@ -73,6 +79,7 @@ _STAND_IN_MODULE = {
     "MultimodalImageProcessor": _IMAGE_PROCESSOR,
     "MultimodalProcessor": _PROCESSOR,
     "MultimodalClassificationPipeline": _PIPELINE,
+    "MultimodalGenerationPipeline": _GENERATION_PIPELINE,
 }
 
 # `__module__` of these classes is this module: transformers takes code from outside `transformers.` as the user's own.
@@ -81,7 +88,11 @@ _STAND_INS = {name: _StandInType(name, (), {"__module__": __name__}) for name in
 
 def _real_class(stand_in: type) -> Any:  # noqa: ANN401 - one of several unrelated classes
     register()
-    return getattr(import_module(_STAND_IN_MODULE[stand_in.__name__]), stand_in.__name__)
+    return _real_class_of(stand_in.__name__)
+
+
+def _real_class_of(name: str) -> Any:  # noqa: ANN401 - as `_real_class`
+    return getattr(import_module(_STAND_IN_MODULE[name]), name)
 
 
 def register() -> None:
@@ -90,7 +101,8 @@ def register() -> None:
     Runs by itself, see the module's text; calling it again changes nothing.
     """
     config_class = import_module(_CONFIG).MultimodalConfig
-    _register_models(import_module(_MODELS))
+    for name in _AUTO_MODEL_OF:
+        _register_models(import_module(name))
 
     images = import_module(f"{_AUTO}.image_processing_auto")
     sounds = import_module(f"{_AUTO}.feature_extraction_auto")
@@ -98,7 +110,6 @@ def register() -> None:
     pipelines = import_module("transformers.pipelines")
     image_processor_class = import_module(_IMAGE_PROCESSOR).MultimodalImageProcessor
     processor_class = import_module(_PROCESSOR).MultimodalProcessor
-    pipeline_class = import_module(_PIPELINE).MultimodalClassificationPipeline
 
     images.AutoImageProcessor.register(
         config_class, image_processor_classes={"torchvision": image_processor_class}, exist_ok=True
@@ -111,23 +122,23 @@ def register() -> None:
     for mapping in mappings:
         # There is no public way to take an entry back. A stand-in that stayed would still answer as the real class.
         getattr(mapping, "_extra_content", {}).pop(_STAND_INS["MultimodalConfig"], None)
-    _register_pipeline(pipelines, pipeline_class)
+    _register_pipelines(pipelines, {name: _real_class_of(name) for name, _ in _PIPELINES.values()})
 
 
 def _register_models(models: ModuleType) -> None:
     config_class = import_module(_CONFIG).MultimodalConfig
     import_module(f"{_AUTO}.configuration_auto").AutoConfig.register(MODEL_TYPE, config_class, exist_ok=True)
     auto_models = import_module(f"{_AUTO}.modeling_auto")
-    for name, auto_name in _AUTO_MODEL_OF.items():
+    for name, auto_name in _AUTO_MODEL_OF[models.__name__].items():
         getattr(auto_models, auto_name).register(config_class, getattr(models, name), exist_ok=True)
 
 
-def _register_pipeline(pipelines: ModuleType, pipeline_class: type) -> None:
+def _register_pipelines(pipelines: ModuleType, classes: Mapping[str, type]) -> None:
     registry = pipelines.PIPELINE_REGISTRY
     auto_models = import_module(f"{_AUTO}.modeling_auto")
-    for task, auto_name in _AUTO_MODEL_OF_TASK.items():
+    for task, (name, auto_name) in _PIPELINES.items():
         registry.supported_tasks.pop(task, None)  # registering over an entry logs a warning
-        registry.register_pipeline(task, pipeline_class=pipeline_class, pt_model=getattr(auto_models, auto_name))
+        registry.register_pipeline(task, pipeline_class=classes[name], pt_model=getattr(auto_models, auto_name))
 
 
 def _stand_in_config(configuration_auto: ModuleType) -> None:
@@ -153,18 +164,19 @@ def _stand_in_processor(processing_auto: ModuleType) -> None:
     )
 
 
-def _stand_in_pipeline(pipelines: ModuleType) -> None:
-    _register_pipeline(pipelines, _STAND_INS["MultimodalClassificationPipeline"])
+def _stand_in_pipelines(pipelines: ModuleType) -> None:
+    _register_pipelines(pipelines, _STAND_INS)
 
 
-# What to do once a module has been loaded. The last entry serves those who import our modelling file directly.
+# What to do once a module has been loaded. The last entries serve those who import our modelling files directly.
 _ON_LOAD: dict[str, Callable[[ModuleType], None]] = {
     f"{_AUTO}.configuration_auto": _stand_in_config,
     f"{_AUTO}.image_processing_auto": _stand_in_image_processor,
     f"{_AUTO}.feature_extraction_auto": _stand_in_audio_processor,
     f"{_AUTO}.processing_auto": _stand_in_processor,
-    "transformers.pipelines": _stand_in_pipeline,
+    "transformers.pipelines": _stand_in_pipelines,
     _MODELS: _register_models,
+    _GENERATION: _register_models,
 }
 
 

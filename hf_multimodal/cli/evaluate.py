@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hf_multimodal.cli.options import BatchSize, Column, Model, Overwrite, Source, Split, check_results_folder
+from hf_multimodal.cli.options import BatchSize, Column, Model, NumBeams, Overwrite, Source, Split, check_results_folder
 
 
 def evaluate(
@@ -17,7 +17,7 @@ def evaluate(
     split: Split = None,
     column: Column = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write metrics.json and predictions.parquet to.")
+        Path | None, typer.Option(help="Folder to write metrics.json, predictions.parquet and so on to.")
     ] = None,
     batch_size: BatchSize = 64,
     missing: Annotated[
@@ -26,29 +26,35 @@ def evaluate(
     rerank: Annotated[
         int, typer.Option(min=0, help="Of retrieval: also rerank so many candidates of each query by the match head.")
     ] = 0,
+    num_beams: NumBeams = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
     from accelerate import PartialState
 
     from hf_multimodal.cli.train import format_metrics
-    from hf_multimodal.training.inference import RowSource, evaluate_model, is_retrieval_model, measure_missing_rates
+    from hf_multimodal.training.inference import RowSource, evaluate_model, kind_of_model, measure_missing_rates
 
     if output is not None:
         check_results_folder(output, overwrite)
+    kind = kind_of_model(model)
+    if rerank and kind != "retrieval":
+        raise ValueError("--rerank is for models made with task: retrieval.")
+    if num_beams > 1 and kind != "generation":
+        raise ValueError("--num-beams is for models made with task: generation.")
+    if missing and kind != "prediction":
+        raise ValueError("--missing is for models that predict labels.")
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
-    if is_retrieval_model(model):
+    if kind == "retrieval":
         from hf_multimodal.retrieval.evaluate import evaluate_retrieval
 
-        if missing:
-            raise ValueError("--missing is for models that predict: a search needs the modality it searches by.")
-        found = evaluate_retrieval(model, rows, rerank=rerank, output=output, batch_size=batch_size)
-        if PartialState().is_main_process:
-            typer.echo(format_metrics({rows.split or "rows": found}))
-        return
-    if rerank:
-        raise ValueError("--rerank is for models made with task: retrieval.")
-    metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
+        metrics = evaluate_retrieval(model, rows, rerank=rerank, output=output, batch_size=batch_size)
+    elif kind == "generation":
+        from hf_multimodal.training.generation import evaluate_generation
+
+        metrics = evaluate_generation(model, rows, num_beams=num_beams, output=output, batch_size=batch_size)
+    else:
+        metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(format_metrics({rows.split or "rows": metrics}))
     if missing:

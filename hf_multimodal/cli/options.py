@@ -16,6 +16,7 @@ Split = Annotated[
 ]
 Column = Annotated[list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows per device and step.")]
+NumBeams = Annotated[int, typer.Option(min=1, help="Of models that write: beams of the search; 1 is greedy.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the output folder.")]
 
 
@@ -32,4 +33,4 @@ def check_results_folder(folder: Path, overwrite: bool) -> None:
     process_state().wait_for_everyone()
 
 
-__all__ = ["BatchSize", "Column", "Model", "Overwrite", "Source", "Split", "check_results_folder"]
+__all__ = ["BatchSize", "Column", "Model", "NumBeams", "Overwrite", "Source", "Split", "check_results_folder"]

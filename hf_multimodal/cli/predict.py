@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_multimodal.cli.options import BatchSize, Column, Model, Overwrite, Source, Split, check_results_folder
+from hf_multimodal.cli.options import BatchSize, Column, Model, NumBeams, Overwrite, Source, Split, check_results_folder
 
 
 def predict(
@@ -26,6 +26,7 @@ def predict(
     output: Annotated[Path | None, typer.Option(help="Folder to write predictions.parquet to.")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Labels shown for one row.")] = 5,
     batch_size: BatchSize = 64,
+    num_beams: NumBeams = 1,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict one row (--text, --image, …), printed as JSON, or many (--source) into parquet (--output)."""
@@ -34,8 +35,13 @@ def predict(
     if source is None:
         if not row:
             raise ValueError(f"Nothing to predict: give {options} for one row, or --source for many.")
-        from hf_multimodal.training.inference import predict_row
+        from hf_multimodal.training.inference import kind_of_model, predict_row
 
+        if kind_of_model(model) == "generation":
+            from hf_multimodal.training.generation import predict_text
+
+            typer.echo(json.dumps(predict_text(model, row, num_beams=num_beams), indent=2))
+            return
         typer.echo(json.dumps(predict_row(model, row, top_k=top_k), indent=2))
         return
     if row:
@@ -44,11 +50,16 @@ def predict(
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
 
-    from hf_multimodal.training.inference import RowSource, predict_rows
+    from hf_multimodal.training.inference import RowSource, kind_of_model, predict_rows
 
     check_results_folder(output, overwrite)
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
-    count = predict_rows(model, rows, output=output, batch_size=batch_size)
+    if kind_of_model(model) == "generation":
+        from hf_multimodal.training.generation import predict_texts
+
+        count = predict_texts(model, rows, output=output, batch_size=batch_size, num_beams=num_beams)
+    else:
+        count = predict_rows(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Several captions of one picture: a row of each."""
+"""Several texts of one row, such as the captions of a picture: a row of each."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,20 +14,21 @@ from hf_multimodal.data.loading import is_list_of_texts
 
 
 class CaptionRows(Dataset):
-    """Rows whose `text` is a list, seen as one row per text; nothing is copied.
+    """Rows in which one column holds lists of texts, seen as one row per text; nothing is copied.
 
     The rows made of one belong to the same `item`: its own where it names one, else its id. A text that an item has had
     in an earlier row is left out; a row without texts stays, without text.
 
     Args:
         rows: Rows as `load_rows(..., text_lists=True)` returns them.
+        column: The column with the lists: `text`, or `label` of what is to be written.
         first_only: Whether to take the first text of each row only.
     """
 
-    def __init__(self, rows: datasets.Dataset, *, first_only: bool = False) -> None:
-        self.rows = rows
+    def __init__(self, rows: datasets.Dataset, *, column: str = "text", first_only: bool = False) -> None:
+        self.rows, self.column = rows, column
         self.places: list[tuple[int, int]] = []
-        texts = column_values(rows, "text") or []
+        texts = column_values(rows, column) or []
         items = (column_values(rows, "item") if "item" in rows.column_names else None) or range(len(texts))
         seen = set()
         for row, (item, listed) in enumerate(zip(items, texts, strict=True)):
@@ -41,23 +42,27 @@ class CaptionRows(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         number, place = self.places[index]
-        return row_of_caption({ROW_ID: number, **self.rows[number]}, place)
+        return row_of_caption({ROW_ID: number, **self.rows[number]}, place, self.column)
 
 
-def row_of_caption(row: Mapping[str, Any], place: int) -> dict[str, Any]:
+def row_of_caption(row: Mapping[str, Any], place: int, column: str = "text") -> dict[str, Any]:
     """Makes the row of one of a row's texts, which belongs to the same item; without texts, of none."""
-    text = row["text"][place] if row["text"] else None
-    return {**row, "text": text, "item": row.get("item", row[ROW_ID]), ROW_ID: f"{row[ROW_ID]}#{place}"}
+    text = row[column][place] if row[column] else None
+    return {**row, column: text, "item": row.get("item", row[ROW_ID]), ROW_ID: f"{row[ROW_ID]}#{place}"}
 
 
-def spread_captions(rows: datasets.Dataset, *, first_only: bool = False) -> datasets.Dataset | CaptionRows:
+def spread_captions(
+    rows: datasets.Dataset, *, column: str = "text", first_only: bool = False
+) -> datasets.Dataset | CaptionRows:
     """Returns rows of one text each: the rows themselves, or `CaptionRows` of them."""
-    return CaptionRows(rows, first_only=first_only) if is_list_of_texts((rows.features or {}).get("text")) else rows
+    if not is_list_of_texts((rows.features or {}).get(column)):
+        return rows
+    return CaptionRows(rows, column=column, first_only=first_only)
 
 
-def each_text(rows: datasets.Dataset) -> Iterator[str]:
-    """Goes through all texts of the rows."""
-    for value in column_values(rows, "text") or ():
+def each_text(rows: datasets.Dataset, column: str = "text") -> Iterator[str]:
+    """Goes through all texts of a column."""
+    for value in column_values(rows, column) or ():
         yield from value if isinstance(value, list) else [value] if value is not None else []
 
 

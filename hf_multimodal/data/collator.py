@@ -12,7 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_multimodal.data.columns import Columns, source_name
-from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas
+from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas, TextSchema
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS, check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
@@ -44,8 +44,8 @@ class MultimodalCollator:
     Args:
         processor: Turns text and images into tensors; its `modalities` say which columns are read. Texts are cut at its
             tokenizer's `model_max_length`.
-        label_schema: How labels are encoded, of one task, of several, or of retrieval. Without it the batch holds no
-            labels.
+        label_schema: How labels are encoded, of one task, of several, of retrieval, or of what is to be written.
+            Without it the batch holds no labels.
         column_names: The user's own column name of each canonical one, for the errors.
     """
 
@@ -64,7 +64,7 @@ class MultimodalCollator:
             The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
             one regression target, else (B, num_labels) float. Of several tasks a dict of these, with -100 (long) or NaN
             (float) for a missing label. Of retrieval (B,) long, the rows' items, which are the rows themselves where
-            they name none.
+            they name none. Of texts (B, T) long, see `MultimodalProcessor.encode_targets`.
 
         Raises:
             RowError: if a row has no modality at all, or one of its values cannot be used.
@@ -84,7 +84,10 @@ class MultimodalCollator:
         elif isinstance(self.label_schema, ItemSchema):
             named = [row if "item" in row else {"item": row_id} for row, row_id in zip(rows, row_ids, strict=True)]
             batch["labels"] = torch.tensor(self._encode(named, row_ids, "item", self.label_schema.encode))
-        elif self.label_schema is not None and any("label" in row for row in rows):
+        elif isinstance(self.label_schema, TextSchema) and any("label" in row for row in rows):
+            texts = self._encode(rows, row_ids, "label", self.label_schema.encode)
+            batch["labels"] = self.processor.encode_targets(texts)
+        elif isinstance(self.label_schema, LabelSchema) and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
 

@@ -22,6 +22,7 @@ __all__ = [
     "LabelSchema",
     "Schema",
     "TaskSchemas",
+    "TextSchema",
     "check_labels",
     "labels_from_config",
     "schema_of_model",
@@ -196,7 +197,50 @@ class ItemSchema:
         return int.from_bytes(hashlib.blake2b(str(value).encode(), digest_size=8).digest(), "big") >> 1
 
 
-Schema: TypeAlias = LabelSchema | TaskSchemas | ItemSchema
+@dataclass(frozen=True)
+class TextSchema:
+    """What stands in the place of labels where a model writes: a text, or several of which each is right.
+
+    Args:
+        stored_names: What the integers of a `ClassLabel` column stand for.
+    """
+
+    stored_names: tuple[str, ...] = ()
+    problem_type = "generation"
+
+    @classmethod
+    def from_dataset(
+        cls, dataset: "datasets.Dataset | datasets.IterableDataset", column: str = "label"
+    ) -> "TextSchema":
+        """Takes the names of a `ClassLabel` column."""
+        return cls(tuple(getattr((dataset.features or {}).get(column), "names", None) or ()))
+
+    def references(self, value: Any, *, row: int | str, column: str) -> list[str]:  # noqa: ANN401 (any cell)
+        """Reads all texts of one cell.
+
+        Raises:
+            LabelError: if there is none, or it is no text.
+        """
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if self.stored_names:
+            values = [self.stored_names[x] if isinstance(x, int) and x >= 0 else x for x in values]
+        if not values or not all(isinstance(x, str) and x.strip() for x in values):
+            raise LabelError(
+                f"Row {row!r}, column {column!r}: {value!r} is no text to learn to write: it takes a text, or a list "
+                "of texts, none empty. Fill it in, convert the column to strings, or drop the row."
+            )
+        return list(values)
+
+    def encode(self, value: Any, *, row: int | str, column: str) -> str:  # noqa: ANN401 (any cell)
+        """Reads the text of one cell, the first one of several.
+
+        Raises:
+            LabelError: as `references`.
+        """
+        return self.references(value, row=row, column=column)[0]
+
+
+Schema: TypeAlias = LabelSchema | TaskSchemas | ItemSchema | TextSchema
 
 
 def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
@@ -211,6 +255,8 @@ def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
 
 def schema_of_model(model: "PreTrainedModel") -> Schema:
     """Returns what a model's labels are."""
+    if getattr(model, "writes_text", False):
+        return TextSchema()
     return ItemSchema() if getattr(model, "matches_items", False) else labels_from_config(model.config)
 
 
@@ -232,8 +278,10 @@ def check_labels(
     Raises:
         LabelError: naming the first row whose label does not fit.
     """
-    if isinstance(schema, LabelSchema):
-        _check_column(dataset, "label", columns, schema.encode)
+    if isinstance(schema, (LabelSchema, TextSchema)):
+        _check_column(
+            dataset, "label", columns, schema.encode if isinstance(schema, LabelSchema) else schema.references
+        )
         return
     if isinstance(schema, ItemSchema):
         if "item" in (dataset.column_names or ()):

@@ -101,6 +101,8 @@ def metric_names(problem_type: ProblemType, modalities: Sequence[str] = ()) -> t
     """
     if problem_type == "retrieval":
         return score_names(modalities)
+    if problem_type == "generation":  # what is written is scored apart: a Trainer's step writes nothing
+        return ()
     if not isinstance(problem_type, str):
         own = [f"{task}_{name}" for task, kind in problem_type.items() for name in metric_names(kind)]
         return ("accuracy", *own) if _all_have_accuracy(problem_type) else tuple(own)
@@ -114,7 +116,9 @@ def choice_metric(problem_type: ProblemType) -> tuple[str, bool]:
     Of several tasks it is the mean accuracy where all have one, else the loss.
     """
     if isinstance(problem_type, str):
-        return {"regression": ("mse", False), "retrieval": ("mean_recall", True)}.get(problem_type, ("accuracy", True))
+        return {"regression": ("mse", False), "retrieval": ("mean_recall", True), "generation": ("loss", False)}.get(
+            problem_type, ("accuracy", True)
+        )
     return ("accuracy", True) if _all_have_accuracy(problem_type) else ("loss", False)
 
 

@@ -116,6 +116,12 @@ class MultimodalConfig(PreTrainedConfig):
             labels are the names of the targets.
         task_weights: Task -> factor on its loss (lambda); 1 where it is left out.
         task_weighting: `fixed`, or `uncertainty`: a learned variance per task beside the factors (Kendall et al. 2018).
+        decoder_config: Of `MultimodalForConditionalGeneration`: any Hugging Face decoder that can cross-attend (BERT,
+            RoBERTa, GPT-2, …), or its dict with a `model_type`.
+        decoder_start_token_id: Token that the decoder starts from; of the decoder's tokenizer, as the next three.
+        bos_token_id: First token of a text.
+        eos_token_id: Token that ends a text.
+        pad_token_id: Token that fills shorter texts of a batch up.
         embedding_size: Of `MultimodalForRetrieval`: width of the embeddings.
         contrastive_objective: `infonce` (van den Oord et al. 2018) or `sigmoid` (SigLIP, Zhai et al. 2023).
         match_weight: Factor on the match head's loss; 0 trains none.
@@ -149,6 +155,7 @@ class MultimodalConfig(PreTrainedConfig):
         "audio_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
         "video_config": SubConfigSpec(config_class=AutoConfig, model_type="timm_wrapper", optional=True),
         "series_config": SubConfigSpec(config_class=AutoConfig, model_type="patch_series", optional=True),
+        "decoder_config": SubConfigSpec(config_class=AutoConfig, model_type="bert", optional=True),
     }
 
     text_config: PreTrainedConfig | dict | None = None
@@ -156,6 +163,11 @@ class MultimodalConfig(PreTrainedConfig):
     audio_config: PreTrainedConfig | dict | None = None
     video_config: PreTrainedConfig | dict | None = None
     series_config: PreTrainedConfig | dict | None = None
+    decoder_config: PreTrainedConfig | dict | None = None
+    decoder_start_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
     hidden_size: int = 256
     fusion: str = "cross_attention"
     num_hidden_layers: int = 2
@@ -281,6 +293,12 @@ class MultimodalConfig(PreTrainedConfig):
                     f"frozen_towers names {modality!r}, but this configuration has no {TOWER_CONFIG_FIELDS[modality]}: "
                     f"add the tower or drop it from frozen_towers. Towers present: {list(self.modalities)}."
                 )
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """Returns the configuration of what writes text, where there is a decoder and the encoder is not asked for."""
+        if self.decoder_config is not None and not (encoder and not decoder):
+            return cast(PreTrainedConfig, self.decoder_config)
+        return super().get_text_config(decoder=decoder, encoder=encoder)
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of all models with a head."""
 
+from .modeling_generation import MultimodalForConditionalGeneration
 from .modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalWithHead
 from .modeling_retrieval import MultimodalForRetrieval
 from .modeling_tasks import MultimodalForMultiTask
@@ -14,6 +15,7 @@ MODELS_WITH_HEAD: dict[str, type[MultimodalWithHead]] = {
         MultimodalForQuestionAnswering,
         MultimodalForMultiTask,
         MultimodalForRetrieval,
+        MultimodalForConditionalGeneration,
     )
 }
 

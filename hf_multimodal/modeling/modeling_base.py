@@ -36,6 +36,7 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
     _supports_attention_backend = True
     _no_split_modules = ["CrossAttentionLayer"]
     _pipelines: dict[str, list[str]] = {}
+    _pipeline_code = PIPELINE
 
     def __init__(self, config: MultimodalConfig) -> None:
         super().__init__(config)
@@ -129,7 +130,8 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         """Saves weights and configuration, and the code that loads them where this package is absent."""
         self.config.auto_map = dict(AUTO_MAP)
         self.config.custom_pipelines = {
-            task: {"impl": PIPELINE, "pt": classes, "type": "multimodal"} for task, classes in self._pipelines.items()
+            task: {"impl": self._pipeline_code, "pt": classes, "type": "multimodal"}
+            for task, classes in self._pipelines.items()
         }
         if kwargs.get("is_main_process", True):
             copy_modeling_code(save_directory)

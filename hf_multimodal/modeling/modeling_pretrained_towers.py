@@ -23,6 +23,8 @@ from transformers import (
 )
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from .configuration_decoder import DecoderSpec
+from .configuration_multimodal import MODALITIES
 from .configuration_towers import TowerSpec, tower_config, weights_path
 from .modeling_lstm import LstmTextModel
 from .modeling_patch_series import PatchSeriesModel
@@ -166,6 +168,27 @@ def load_backbone(modality: str, spec: TowerSpec, config: PreTrainedConfig) -> P
     return backbone
 
 
+def load_decoder(language_model: PreTrainedModel, spec: DecoderSpec) -> None:
+    """Loads a decoder's pretrained weights into it; those its checkpoint has not (cross-attention, head) stay fresh.
+
+    Raises:
+        ValueError: if the checkpoint lacks more than that: it belongs to another architecture.
+    """
+    model_class: Any = type(language_model)  # Any: as in `_from_pretrained`
+    loaded, info = model_class.from_pretrained(
+        spec.path,
+        config=language_model.config,
+        revision=spec.revision,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    body = f"{language_model.base_model_prefix}."
+    missing = [name for name in info["missing_keys"] if name.startswith(body) and "cross" not in name]
+    _refuse_missing("decoder", str(spec.path), language_model.config, sorted(missing))
+    language_model.load_state_dict(loaded.state_dict())
+
+
 def _half_of_a_whole(
     modality: str, path: str, spec: TowerSpec, config: PreTrainedConfig
 ) -> tuple[PreTrainedModel, dict[str, Any]] | None:
@@ -248,9 +271,13 @@ def _refuse_unfit(modality: str, path: str, config: PreTrainedConfig, info: dict
 def _refuse_missing(modality: str, path: str, config: PreTrainedConfig, missing: list[str]) -> None:
     if missing:
         raise ValueError(
-            f"The {modality} tower's weights at {path!r} lack {len(missing)} tensors that {config.model_type} needs, "
+            f"The {_part(modality)} weights at {path!r} lack {len(missing)} tensors that {config.model_type} needs, "
             f"among them {', '.join(missing[:3])}: they belong to another architecture, or pretrained: false was meant."
         )
 
 
-__all__ = ["backbone_class", "build_backbone", "feature_layout", "load_backbone", "read_features"]
+def _part(modality: str) -> str:
+    return f"{modality} tower's" if modality in MODALITIES else f"{modality}'s"
+
+
+__all__ = ["backbone_class", "build_backbone", "feature_layout", "load_backbone", "load_decoder", "read_features"]

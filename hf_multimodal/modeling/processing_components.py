@@ -28,6 +28,7 @@ COMPONENT_ORDER = (
     "feature_extractor",
     "video_image_processor",
     "series_feature_extractor",
+    "decoder_tokenizer",
 )
 
 

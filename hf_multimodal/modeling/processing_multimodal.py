@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw rows to tensors: one processor over a component per modality."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import torch
 from transformers import (
     AutoFeatureExtractor,
     AutoImageProcessor,
@@ -17,8 +19,10 @@ from transformers import (
 )
 from transformers.processing_utils import ProcessingKwargs
 
+from .configuration_decoder import DecoderLike, parse_decoder, special_tokens
 from .configuration_multimodal import MODALITIES, PROCESSOR_ARGUMENTS
 from .configuration_towers import TowerLike, parse_towers
+from .modeling_losses import NO_LABEL
 from .processing_components import COMPONENT_ORDER, COMPONENTS, AbsentTokenizer, ComponentNames, build_component
 from .processing_rows import (
     AUDIO_NAMES,
@@ -30,7 +34,7 @@ from .processing_rows import (
     process_texts,
     process_videos,
 )
-from .processing_towers import DEFAULT_NUM_FRAMES, build_components, longest_text
+from .processing_towers import DEFAULT_NUM_FRAMES, build_components, build_decoder_tokenizer, longest_text
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 
 
@@ -49,6 +53,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         feature_extractor: Feature extractor for sounds, or None for a model without audio.
         video_image_processor: Image processor for the frames of clips, or None for a model without video.
         series_feature_extractor: `MultimodalSeriesProcessor`, or None for a model without series.
+        decoder_tokenizer: Tokenizer of what a model writes, or None for a model that writes nothing.
         num_frames: Frames taken from a clip, at equal distances; of a shorter clip the last one is repeated.
         chat_template: Template for dialogues.
 
@@ -59,6 +64,7 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     valid_processor_kwargs = MultimodalProcessorKwargs
     video_image_processor: Any
     series_feature_extractor: Any
+    decoder_tokenizer: Any
     get_attributes = ComponentNames()
 
     def __init__(
@@ -68,13 +74,14 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         feature_extractor: Any = None,  # noqa: ANN401 (any Hugging Face feature extractor)
         video_image_processor: Any = None,  # noqa: ANN401 (any Hugging Face image processor)
         series_feature_extractor: Any = None,  # noqa: ANN401 (MultimodalSeriesProcessor, also as remote code)
+        decoder_tokenizer: PreTrainedTokenizerBase | None = None,
         num_frames: int = DEFAULT_NUM_FRAMES,
         chat_template: str | None = None,
     ) -> None:
         self.chat_template = chat_template
         self.num_frames = num_frames
-        components = (image_processor, tokenizer, feature_extractor, video_image_processor, series_feature_extractor)
-        for name, component in zip(COMPONENT_ORDER, components, strict=True):
+        readers = (image_processor, tokenizer, feature_extractor, video_image_processor, series_feature_extractor)
+        for name, component in zip(COMPONENT_ORDER, (*readers, decoder_tokenizer), strict=True):
             if component is not None:
                 self.check_argument_for_proper_class(name, component)
             setattr(self, name, component)
@@ -108,14 +115,17 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         audio: TowerLike = None,
         video: TowerLike = None,
         series: TowerLike = None,
+        decoder: DecoderLike = None,
     ) -> "MultimodalProcessor":
-        """Builds the processor for the same towers as `MultimodalModel.from_towers_pretrained`.
+        """Builds the processor for the same towers, and decoder, as the model's `from_towers_pretrained`.
 
         Raises:
             ValueError: if a tower is unknown, or says nothing about its tokenizer.
         """
         specs = parse_towers({"text": text, "image": image, "audio": audio, "video": video, "series": series})
         components, arguments = build_components(specs)
+        if decoder is not None:
+            arguments["decoder_tokenizer"] = build_decoder_tokenizer(parse_decoder(decoder))
         return cls(**{COMPONENTS[m]: component for m, component in components.items()}, **arguments)
 
     def __call__(
@@ -171,6 +181,64 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         ]
         return BatchFeature(data, tensor_type=kwargs.get("return_tensors", merged["text_kwargs"].get("return_tensors")))
 
+    def encode_targets(self, texts: Sequence[str]) -> torch.Tensor:
+        """Turns what a model should write into its labels.
+
+        Args:
+            texts: (B,) texts.
+
+        Returns:
+            (B, T) long: the tokens of each and the one that ends it; -100 after that, where nothing is to be learned.
+
+        Raises:
+            ValueError: if this processor is for a model that writes nothing.
+        """
+        tokenizer = self._writer
+        end = special_tokens(tokenizer)["eos_token_id"]
+        longest = tokenizer.model_max_length - 1
+        listed = [[*tokenizer(text, add_special_tokens=False)["input_ids"][:longest], end] for text in texts]
+        rows = [torch.tensor(ids, dtype=torch.long) for ids in listed]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=NO_LABEL)
+
+    def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401 (of any tokenizer)
+        """Turns token ids into texts: of the decoder's tokenizer where there is one, else of the text tower's."""
+        return (self.decoder_tokenizer or self.tokenizer).batch_decode(*args, **kwargs)
+
+    def decode(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401 (of any tokenizer)
+        """Turns the token ids of one row into a text; see `batch_decode`."""
+        return (self.decoder_tokenizer or self.tokenizer).decode(*args, **kwargs)
+
+    def fold_dialogue(self, turns: Sequence[Mapping[str, str]]) -> str:
+        """Makes one prompt of the turns of a dialogue, by the chat template where there is one.
+
+        Without a template each turn stands after its role and a colon, and the last line asks the assistant to go on.
+
+        Args:
+            turns: `{"role": "user" or "assistant" or "system", "content": text}` each, oldest first.
+
+        Raises:
+            ValueError: if there are no turns, or one has other keys.
+        """
+        if not turns:
+            raise ValueError("A dialogue needs at least one turn: {'role': 'user', 'content': …}.")
+        for index, turn in enumerate(turns):
+            if set(turn) != {"role", "content"} or not all(isinstance(value, str) for value in turn.values()):
+                raise ValueError(f"Turn {index} is {dict(turn)!r}: give a role and a content, both texts.")
+        template = self.chat_template or getattr(self.tokenizer, "chat_template", None)
+        if template:
+            options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
+            return self.tokenizer.apply_chat_template([dict(turn) for turn in turns], template, **options)
+        return " ".join([*(f"{turn['role']}: {turn['content']}" for turn in turns), "assistant:"])
+
+    @property
+    def _writer(self) -> Any:  # noqa: ANN401 (any tokenizer)
+        if self.decoder_tokenizer is None:
+            raise ValueError(
+                "This processor has no decoder_tokenizer: it is for a model that writes nothing. Build it with "
+                "from_towers_pretrained(…, decoder=…)."
+            )
+        return self.decoder_tokenizer
+
     def _presence(self, rows: dict[str, list | None]) -> dict[str, list[bool]]:
         """Says per modality which rows have it, and refuses what cannot be a batch."""
         given = {m: values for m, values in rows.items() if values is not None}
@@ -215,6 +283,13 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             self._check_series(config)
         if "text" in self.modalities:
             self._check_text(config)
+        if (config.decoder_config is None) != (self.decoder_tokenizer is None):
+            raise ValueError("Of model and processor only one has a decoder: build both on the same decoder.")
+        if self.decoder_tokenizer is not None and len(self.decoder_tokenizer) > config.decoder_config.vocab_size:
+            raise ValueError(
+                f"The decoder's tokenizer has {len(self.decoder_tokenizer)} tokens, the decoder's embedding only "
+                f"{config.decoder_config.vocab_size}: use its own tokenizer, or resize_token_embeddings."
+            )
 
     def _check_series(self, config: PreTrainedConfig) -> None:
         made, tower = self.series_feature_extractor, config.series_config
@@ -250,13 +325,16 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
     def to_dict(self) -> dict[str, Any]:
         """Serialises the processor; `modalities` tells loading which components there are."""
         components = COMPONENTS.values()
-        saved = {k: v for k, v in super().to_dict().items() if k not in components or getattr(self, k)}
-        return {**saved, "modalities": list(self.modalities)}
+        plain = copy.copy(self)
+        plain.decoder_tokenizer = None  # saved in a folder of its own; upstream knows the name `tokenizer` only
+        saved = {k: v for k, v in ProcessorMixin.to_dict(plain).items() if k not in components or getattr(self, k)}
+        saved.pop("decoder_tokenizer", None)
+        return {**saved, "modalities": list(self.modalities), "writes": self.decoder_tokenizer is not None}
 
     @classmethod
     def from_args_and_dict(cls, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:  # noqa: ANN401
         """Builds the processor from its components and what else was saved; called by `from_pretrained`."""
-        others = {key: value for key, value in processor_dict.items() if key not in COMPONENT_ORDER}
+        others = {key: value for key, value in processor_dict.items() if key not in (*COMPONENT_ORDER, "writes")}
         return super().from_args_and_dict(args, others, **kwargs)
 
     @classmethod
@@ -276,6 +354,9 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         for modality in ("video", "series"):
             if modality in saved:
                 loaded[COMPONENTS[modality]] = build_component((processor_dict or {})[COMPONENTS[modality]])
+        if (processor_dict or {}).get("writes"):
+            own = {**kwargs, "subfolder": str(PurePosixPath(kwargs.get("subfolder", ""), "decoder_tokenizer"))}
+            loaded["decoder_tokenizer"] = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **own)
         return [loaded.get(name) for name in COMPONENT_ORDER]
 
 

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING
 
 from .audio_processing_multimodal import MultimodalAudioProcessor
+from .configuration_decoder import DecoderSpec, decoder_fields, load_decoder_tokenizer, special_tokens
 from .configuration_multimodal import check_known
 from .configuration_towers import TowerSpec, timm_hub_id, tower_config
 from .image_processing_multimodal import MultimodalImageProcessor
@@ -70,6 +71,22 @@ def build_tokenizer(spec: TowerSpec) -> PreTrainedTokenizerBase:
         tokenizer.pad_token = tokenizer.eos_token
     if limit is not None:
         tokenizer.model_max_length = min(tokenizer.model_max_length, limit)
+    return tokenizer
+
+
+def build_decoder_tokenizer(spec: DecoderSpec) -> PreTrainedTokenizerBase:
+    """Builds or loads the tokenizer of what a model writes, cut at the decoder's last position.
+
+    Raises:
+        ValueError: if the description names no tokenizer, or one without a token to begin or to end with.
+    """
+    tokenizer = copy.deepcopy(load_decoder_tokenizer(spec))  # changed below, and perhaps the caller's own
+    tokens = special_tokens(tokenizer)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(tokens["pad_token_id"])
+    _, made = decoder_fields(spec, {})
+    limits = [tokenizer.model_max_length, spec.max_length, longest_text(made["decoder_config"])]
+    tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
     return tokenizer
 
 
@@ -152,4 +169,4 @@ def build_components(specs: Mapping[str, TowerSpec]) -> tuple[dict[str, Any], di
     return {m: builders[m](spec) for m, spec in specs.items()}, arguments
 
 
-__all__ = ["DEFAULT_NUM_FRAMES", "build_components", "longest_text"]
+__all__ = ["DEFAULT_NUM_FRAMES", "build_components", "build_decoder_tokenizer", "longest_text"]

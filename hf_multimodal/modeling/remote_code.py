@@ -12,11 +12,13 @@ AUTO_MAP = {
     "AutoFeatureExtractor": "audio_processing_multimodal.MultimodalAudioProcessor",
     "AutoImageProcessor": "image_processing_multimodal.MultimodalImageProcessor",
     "AutoModel": "modeling_multimodal.MultimodalModel",
+    "AutoModelForImageTextToText": "modeling_generation.MultimodalForConditionalGeneration",
     "AutoModelForSequenceClassification": "modeling_multimodal.MultimodalForClassification",
     "AutoModelForVisualQuestionAnswering": "modeling_multimodal.MultimodalForQuestionAnswering",
     "AutoProcessor": "processing_multimodal.MultimodalProcessor",
 }
 PIPELINE = "pipeline_multimodal.MultimodalClassificationPipeline"
+GENERATION_PIPELINE = "pipeline_generation.MultimodalGenerationPipeline"
 
 
 class CarriesCode:
@@ -35,6 +37,7 @@ def copy_modeling_code(save_directory: str | PathLike) -> None:
     from .image_processing_multimodal import MultimodalImageProcessor
     from .modeling_all import MODELS_WITH_HEAD
     from .modeling_multimodal import MultimodalModel
+    from .pipeline_generation import MultimodalGenerationPipeline
     from .pipeline_multimodal import MultimodalClassificationPipeline
     from .processing_multimodal import MultimodalProcessor
 
@@ -43,6 +46,7 @@ def copy_modeling_code(save_directory: str | PathLike) -> None:
         MultimodalImageProcessor,
         *models,
         MultimodalClassificationPipeline,
+        MultimodalGenerationPipeline,
         MultimodalProcessor,
     )
     target = Path(save_directory)
@@ -53,4 +57,4 @@ def copy_modeling_code(save_directory: str | PathLike) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-__all__ = ["AUTO_MAP", "PIPELINE", "CarriesCode", "copy_modeling_code"]
+__all__ = ["AUTO_MAP", "GENERATION_PIPELINE", "PIPELINE", "CarriesCode", "copy_modeling_code"]

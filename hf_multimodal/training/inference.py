@@ -38,9 +38,12 @@ def _saved_as(model: str) -> str:
     return (AutoConfig.from_pretrained(model).architectures or ["?"])[0]
 
 
-def is_retrieval_model(model: str) -> bool:
-    """Says whether a folder or repository holds a model for retrieval, which predicts nothing but finds."""
-    return getattr(MODELS_WITH_HEAD.get(_saved_as(model)), "matches_items", False)
+def kind_of_model(model: str) -> str:
+    """Says what a saved model does: `retrieval` finds, `generation` writes, `prediction` predicts labels."""
+    model_class = MODELS_WITH_HEAD.get(_saved_as(model))
+    if getattr(model_class, "matches_items", False):
+        return "retrieval"
+    return "generation" if getattr(model_class, "writes_text", False) else "prediction"
 
 
 def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
@@ -60,6 +63,8 @@ def _load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalPr
     loaded, processor = load_model(model)
     if getattr(loaded, "matches_items", False):
         raise ValueError(f"{model!r} is a model for retrieval, which predicts no labels: use embed, index and search.")
+    if getattr(loaded, "writes_text", False):
+        raise ValueError(f"{model!r} is a model that writes, and has no labels: use write_texts, or the command line.")
     return loaded, processor
 
 
@@ -224,7 +229,7 @@ def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  
 __all__ = [
     "RowSource",
     "evaluate_model",
-    "is_retrieval_model",
+    "kind_of_model",
     "load_model",
     "measure_missing_rates",
     "predict_row",

@@ -4,7 +4,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,16 +20,18 @@ from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import TaskSchemas, check_labels
+from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.run_parts import build, check_run, load_splits
+from hf_multimodal.training.run_parts import TEXT_LISTS, build, check_run, load_splits
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 
@@ -94,15 +96,12 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     if arguments.load_best_model_at_end and isinstance(schema, TaskSchemas):
         _check_choice(str(arguments.metric_for_best_model), schema, splits["validation"])
     state = PartialState()
+    texts = TEXT_LISTS.get(config.task, "text")
     collator = MultimodalCollator(processor, schema, config.data.columns)
     if config.data.check_rows:
-        for role, rows in splits.items():
-            # every process opens its share
-            share = rows.shard(state.num_processes, state.process_index)
-            share = spread_captions(share, first_only=True)
-            check_rows(share, collator, f"Checking {role} rows", quiet=not state.is_local_main_process)
+        _check_media(splits, collator, texts)
     state.wait_for_everyone()  # one with a bad row never comes
-    rows_of: dict[str, Any] = {role: spread_captions(rows) for role, rows in splits.items()}
+    rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
     try:
         trainer = MultimodalTrainer(
             model,
@@ -124,6 +123,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
     facts = trainer.training_facts()
     metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
+    if isinstance(schema, TextSchema):
+        _add_text_scores(metrics, trainer.model, processor, splits, schema, config)
     if state.is_main_process:
         (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
         _write_results(config, trainer, metrics, rows_of)
@@ -132,6 +133,15 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     state.wait_for_everyone()
     names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
     return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
+
+
+def _check_media(splits: Mapping[str, datasets.Dataset], collator: MultimodalCollator, texts: str) -> None:
+    """Opens every row, each process its share."""
+    state = PartialState()
+    for role, rows in splits.items():
+        share = rows.shard(state.num_processes, state.process_index)
+        share = spread_captions(share, column=texts, first_only=True)
+        check_rows(share, collator, f"Checking {role} rows", quiet=not state.is_local_main_process)
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
@@ -170,6 +180,21 @@ def _evaluate(trainer: MultimodalTrainer, splits: dict[str, Any]) -> dict[str, d
             scores = trainer.evaluate(rows, metric_key_prefix=role)
             metrics[role] = {k.removeprefix(f"{role}_"): v for k, v in scores.items() if k.startswith(f"{role}_")}
     return metrics
+
+
+def _add_text_scores(
+    metrics: dict[str, Any],
+    model: Any,  # noqa: ANN401 (a model that writes)
+    processor: MultimodalProcessor,
+    splits: Mapping[str, datasets.Dataset],
+    schema: TextSchema,
+    config: RunConfig,
+) -> None:
+    """Adds how good what the model writes is, for every split but the training one."""
+    for role in splits:
+        if role != "train":
+            scores = score_texts(model, processor, splits[role], schema, columns=config.data.columns)
+            metrics[role].update(scores)
 
 
 def _write_results(

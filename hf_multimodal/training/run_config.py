@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-TASKS = ("classification", "question_answering", "multi_task", "retrieval")
+TASKS = ("classification", "question_answering", "multi_task", "retrieval", "generation")
 SPLITS = ("train", "validation", "test")
 DEFAULT_SPLITS = {split: split for split in SPLITS}
 PACKAGE_PREFIX = "package:"
@@ -76,7 +76,10 @@ class RunConfig:
             folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training
             texts. The `preprocessing` of a series tower holds the arguments of `fit_series`, which reads the training
             rows.
-        task: `classification` (also regression), `question_answering`, `multi_task`, or `retrieval`.
+        task: `classification` (also regression), `question_answering`, `multi_task`, `retrieval`, or `generation`,
+            whose label column holds what is to be written.
+        decoder: Of `generation`: fields of `DecoderSpec`. `tokenizer: from_rows` builds a word tokenizer from what is
+            to be written.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
         card: Fields of the model card's header: license, language, tags, datasets, base_model.
@@ -87,6 +90,7 @@ class RunConfig:
     data: DataConfig
     towers: dict[str, Any]
     task: str = "classification"
+    decoder: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
@@ -145,6 +149,10 @@ class RunConfig:
     def save(self, path: str | Path) -> None:
         """Writes the resolved configuration as YAML."""
         Path(path).write_text(yaml.safe_dump(asdict(self), sort_keys=False), encoding="utf-8")
+
+    def resolved_decoder(self) -> dict[str, Any]:
+        """The decoder with `package:` paths turned into folders."""
+        return _resolve_packages(self.decoder)
 
     def resolved_towers(self) -> dict[str, Any]:
         """The towers with `package:` paths turned into folders."""

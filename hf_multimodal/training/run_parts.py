@@ -12,13 +12,15 @@ from transformers import set_seed
 from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas
+from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema
 from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.hub.model_card import CARD_FIELDS
+from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS, MultimodalConfig
 from hf_multimodal.modeling.configuration_towers import parse_tower, tower_config
+from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalGeneration
 from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForClassification,
     MultimodalForQuestionAnswering,
@@ -37,7 +39,10 @@ MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
     "question_answering": MultimodalForQuestionAnswering,
     "multi_task": MultimodalForMultiTask,
     "retrieval": MultimodalForRetrieval,
+    "generation": MultimodalForConditionalGeneration,
 }
+# Task -> the column that may hold several texts a row.
+TEXT_LISTS = {"retrieval": "text", "generation": "label"}
 
 
 def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
@@ -84,11 +89,23 @@ def check_run(config: RunConfig) -> None:
     for modality in config.towers:
         if config.towers[modality] is not None and modality not in config.data.columns:
             raise ValueError(f"The {modality} tower has no column: set data.columns.{modality} to the source's column.")
-    for name in ("id2label", "label2id", "num_labels", "problem_type", "tasks", *TOWER_CONFIG_FIELDS.values()):
+    for name in (
+        "id2label",
+        "label2id",
+        "num_labels",
+        "problem_type",
+        "tasks",
+        "decoder_config",
+        *TOWER_CONFIG_FIELDS.values(),
+    ):
         if name in config.model:
             raise ValueError(
                 f"model.{name} follows from the data and the towers: leave it out (see data.problem_type)."
             )
+    if config.task == "generation":
+        parse_decoder(config.decoder)
+    elif config.decoder:
+        raise ValueError(f"decoder is for task: generation, not for {config.task}: leave it out.")
     _check_labels_of_run(config)
 
 
@@ -97,6 +114,8 @@ def _check_labels_of_run(config: RunConfig) -> None:
     if config.task == "retrieval":
         _check_retrieval(config)
         return
+    if config.task == "generation" and config.data.problem_type is not None:
+        raise ValueError("data.problem_type is for labels; task: generation writes texts: leave it out.")
     if "item" in config.data.columns:
         raise ValueError("data.columns.item is for task: retrieval, where rows of one item match: leave it out.")
     if not labels:
@@ -125,7 +144,7 @@ def _check_retrieval(config: RunConfig) -> None:
 
 def _towers_from_rows(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
     """The tower descriptions, with what they take from the training rows: vocabulary, statistics of series."""
-    towers = config.resolved_towers()
+    towers: dict[str, Any] = config.resolved_towers()
     series = towers.get("series")
     series = {"path": series} if isinstance(series, str) else series
     if isinstance(series, dict) and "channels" not in (series.get("preprocessing") or {}):
@@ -161,10 +180,26 @@ def _with_tokenizer(towers: dict[str, Any], train: datasets.Dataset) -> dict[str
     return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
 
 
+def _decoder_from_rows(config: RunConfig, train: datasets.Dataset, schema: TextSchema) -> dict[str, Any]:
+    """The decoder's description, with what it takes from the training rows: its vocabulary."""
+    decoder = config.resolved_decoder()
+    if decoder.get("tokenizer") != "from_rows":
+        return decoder
+    if decoder.get("path") is not None:
+        raise ValueError(
+            "decoder.tokenizer: from_rows makes a new vocabulary, which the weights at decoder.path do not know: leave "
+            "the tokenizer out, or give a config instead of the path."
+        )
+    texts = (schema.encode(x, row=0, column="label") for x in each_text(train, "label"))
+    return {**decoder, "tokenizer": build_word_tokenizer(texts, max_length=decoder.get("max_length") or 64)}
+
+
 def _label_schema(config: RunConfig, train: datasets.Dataset) -> Schema:
     """The labels of the training rows."""
     if config.task == "retrieval":
         return ItemSchema()
+    if config.task == "generation":
+        return TextSchema.from_dataset(train)
     types = config.data.problem_type
     if config.task != "multi_task":
         return _schema_of_one(config, LabelSchema.from_dataset(train, problem_type=cast(str | None, types)), train)
@@ -199,6 +234,8 @@ def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrai
     """Builds model, processor and label schema of a run."""
     schema = _label_schema(config, train)
     towers = _towers_from_rows(config, train)
+    if isinstance(schema, TextSchema):
+        towers["decoder"] = _decoder_from_rows(config, train, schema)
     processor = MultimodalProcessor.from_towers_pretrained(**towers)
     if config.data.max_length is not None and "text" in processor.modalities:
         processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer
+from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.labels import schema_of_model
+from hf_multimodal.data.labels import TextSchema, schema_of_model
 from hf_multimodal.evaluation.metrics import build_compute_metrics
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
@@ -32,6 +32,13 @@ def set_chunk_size(model: PreTrainedModel, args: Any) -> None:  # noqa: ANN401 (
             "rows, so a smaller batch with gradient_accumulation_steps does the same."
         )
     cast(Any, model).set_chunk_size(chunk_size)
+
+
+class _OwnSpecialTokens(TrainerCallback):
+    """Gives a model that writes its decoder's special tokens back: Trainer takes those of the text tower for it."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+        model.align_special_tokens()
 
 
 class MultimodalTrainer(Trainer):
@@ -79,7 +86,10 @@ class MultimodalTrainer(Trainer):
             schema = schema_of_model(cast(PreTrainedModel, self.model))
             collator: Any = data_collator or MultimodalCollator(processing_class, schema)
             self.data_collator = collator
-            self.compute_metrics = compute_metrics or build_compute_metrics(schema.problem_type)
+            is_text = isinstance(schema, TextSchema)  # its loss is all there is to gather of a step
+            self.compute_metrics = compute_metrics or (None if is_text else build_compute_metrics(schema.problem_type))
+        if hasattr(self.model, "align_special_tokens"):
+            self.add_callback(_OwnSpecialTokens())
         set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:

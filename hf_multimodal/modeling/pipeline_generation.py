@@ -1,0 +1,47 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline of texts: rows of raw text and images in, captions, answers and turns of a dialogue out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers.utils import ModelOutput
+
+from .pipeline_rows import RowPipeline
+
+
+class MultimodalGenerationPipeline(RowPipeline):
+    """Captions, open answers and dialogue; see `RowPipeline` for the rows.
+
+    In the place of `text` a row may hold `dialogue`, the turns so far as `MultimodalProcessor.fold_dialogue` takes
+    them. Arguments of `generate` (`num_beams`, `do_sample`, `max_new_tokens`, `num_return_sequences`, ...) are handed
+    on. Per row it returns a list of `{"generated_text"}`, one of each sequence asked for.
+    """
+
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict, dict, dict]:  # noqa: ANN401
+        return {}, kwargs, {}
+
+    def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Opens a row's media; a dialogue becomes its text."""
+        if isinstance(input_, Mapping) and input_.get("dialogue") is not None:
+            if input_.get("text") is not None:
+                raise ValueError("A row has either text or dialogue, not both.")
+            turns = self.processor.fold_dialogue(input_["dialogue"])
+            input_ = {**{key: value for key, value in input_.items() if key != "dialogue"}, "text": turns}
+        return super().preprocess(input_, **kwargs)
+
+    def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
+        batch = self.batch_of(input_tensors)
+        if "max_length" not in kwargs:
+            kwargs.setdefault("max_new_tokens", self.processor.decoder_tokenizer.model_max_length - 1)
+        count = kwargs.get("num_return_sequences") or 1
+        written = self.model.generate(**batch, **kwargs)  # type: ignore[operator]  # of a model that writes
+        return ModelOutput(sequences=written.view(len(written) // count, count, -1))
+
+    def postprocess(self, model_outputs: Mapping[str, Any], **kwargs: Any) -> list[dict[str, str]]:  # noqa: ANN401
+        """Turns the token ids of one row into texts."""
+        texts = self.processor.batch_decode(model_outputs["sequences"][0], skip_special_tokens=True)
+        return [{"generated_text": text.strip()} for text in texts]
+
+
+__all__ = ["MultimodalGenerationPipeline"]
