@@ -26,6 +26,12 @@ _METRICS = {
     "accuracy": "accuracy",
     "f1": "F1",
     "mse": "mean squared error",
+    "bleu": "BLEU-4",
+    "rougeL": "ROUGE-L",
+    "cider": "CIDEr-D",
+    "exact_match": "exact match",
+    "vqa_accuracy": "VQA accuracy",
+    "distinct": "share of distinct texts",
     "mean_recall": "mean recall",
     "recall@1": "recall@1",
     "recall@5": "recall@5",
@@ -208,6 +214,9 @@ def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
 def _labels(config: PreTrainedConfig, facts: CardFacts) -> str:
     if MODELS_WITH_HEAD[facts.architecture].matches_items:
         return f", embeddings of width {config.embedding_size}, contrastive objective `{config.contrastive_objective}`"
+    if MODELS_WITH_HEAD[facts.architecture].writes_text:
+        decoder = config.decoder_config
+        return f", a {decoder.model_type} decoder of {decoder.num_hidden_layers} layers, {decoder.vocab_size} tokens"
     schema = labels_from_config(config)
     if isinstance(schema, LabelSchema):
         return _describe(schema)

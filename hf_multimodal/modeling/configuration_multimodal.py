@@ -208,6 +208,11 @@ class MultimodalConfig(PreTrainedConfig):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         return super().from_dict(config_dict, **kwargs)
 
+    def __post_init__(self, **kwargs: Any) -> None:  # noqa: ANN401 (as overridden)
+        """Completes the sub-configurations; with a decoder the model is an encoder-decoder."""
+        super().__post_init__(**kwargs)
+        self.is_encoder_decoder = self.is_encoder_decoder or self.decoder_config is not None
+
     def validate_numbers(self) -> None:
         """Checks that sizes are positive and probabilities are probabilities."""
         for name in _SIZES:

@@ -5,6 +5,7 @@
 Shapes: B rows, L fused tokens, T tokens of text, H fusion width, W decoder width.
 """
 
+import warnings
 from typing import Any, cast
 
 import torch
@@ -43,7 +44,6 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
                 "MultimodalForConditionalGeneration needs a decoder: set decoder_config, or give decoder to "
                 "from_towers_pretrained."
             )
-        config.is_encoder_decoder = True
         super().__init__(config)
         # they are not saved; by this Trainer knows, when it loads the best checkpoint
         self._keys_to_ignore_on_save = list(self.all_tied_weights_keys)
@@ -160,6 +160,8 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
         Raises:
             ValueError: if nothing says what the decoder reads.
         """
+        if past_key_values is not None and CACHE == "cache":
+            warnings.warn("`past_key_values` is deprecated: give `cache`.", FutureWarning, stacklevel=2)
         inputs: dict[str, Any] = {
             "input_ids": input_ids,
             "attention_mask": attention_mask,

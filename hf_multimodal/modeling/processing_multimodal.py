@@ -195,9 +195,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         """
         tokenizer = self._writer
         end = special_tokens(tokenizer)["eos_token_id"]
-        longest = tokenizer.model_max_length - 1
-        listed = [[*tokenizer(text, add_special_tokens=False)["input_ids"][:longest], end] for text in texts]
-        rows = [torch.tensor(ids, dtype=torch.long) for ids in listed]
+        options = {"add_special_tokens": False, "truncation": True, "max_length": tokenizer.model_max_length - 1}
+        rows = [torch.tensor([*tokenizer(text, **options)["input_ids"], end], dtype=torch.long) for text in texts]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=NO_LABEL)
 
     def batch_decode(self, *args: Any, **kwargs: Any) -> list[str]:  # noqa: ANN401 (of any tokenizer)
@@ -217,8 +216,10 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             turns: `{"role": "user" or "assistant" or "system", "content": text}` each, oldest first.
 
         Raises:
-            ValueError: if there are no turns, or one has other keys.
+            ValueError: if there are no turns, one has other keys, or this processor reads no text.
         """
+        if "text" not in self.modalities:
+            raise ValueError("This processor reads no text, so there is no place for a dialogue: give a text tower.")
         if not turns:
             raise ValueError("A dialogue needs at least one turn: {'role': 'user', 'content': …}.")
         for index, turn in enumerate(turns):
@@ -226,8 +227,8 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
                 raise ValueError(f"Turn {index} is {dict(turn)!r}: give a role and a content, both texts.")
         template = self.chat_template or getattr(self.tokenizer, "chat_template", None)
         if template:
-            options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
-            return self.tokenizer.apply_chat_template([dict(turn) for turn in turns], template, **options)
+            options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "chat_template": template}
+            return self.tokenizer.apply_chat_template([dict(turn) for turn in turns], **options)
         return " ".join([*(f"{turn['role']}: {turn['content']}" for turn in turns), "assistant:"])
 
     @property

@@ -12,7 +12,7 @@ from transformers import set_seed
 from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema
+from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
@@ -190,7 +190,8 @@ def _decoder_from_rows(config: RunConfig, train: datasets.Dataset, schema: TextS
             "decoder.tokenizer: from_rows makes a new vocabulary, which the weights at decoder.path do not know: leave "
             "the tokenizer out, or give a config instead of the path."
         )
-    texts = (schema.encode(x, row=0, column="label") for x in each_text(train, "label"))
+    check_labels(train, schema, columns=config.data.columns)
+    texts = (schema.encode(value, row="", column="label") for value in each_text(train, "label"))
     return {**decoder, "tokenizer": build_word_tokenizer(texts, max_length=decoder.get("max_length") or 64)}
 
 

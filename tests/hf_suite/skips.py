@@ -38,6 +38,10 @@ SKIPPED = {
         "test_determinism": FIRST_IS_A_DICT,
         "test_retain_grad_hidden_states_attentions": FIRST_IS_A_DICT,
     },
+    "GenerationModelTest": {
+        "test_attention_outputs": "takes the maps of encoder and decoder to be as long (see test_modeling_generation.py)",
+        "test_resize_tokens_embeddings": "feeds the tokens of the decoder, which is resized, to the text tower",
+    },
     "ImageOnlyModelTest": {
         "test_inputs_embeds": NO_TEXT,
         "test_load_with_mismatched_shapes": NO_TEXT,
@@ -63,6 +67,7 @@ OVERRIDDEN = {
     "TextVideoModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
     "MultiTaskModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
     "RetrievalModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
+    "GenerationModelTest": {"test_hidden_states_output": SIDE_BY_SIDE},
     "TextSeriesModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
     "TextImageAudioModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},
     "MergedAttentionModelTest": {"test_attention_outputs": MAPS, "test_hidden_states_output": SIDE_BY_SIDE},

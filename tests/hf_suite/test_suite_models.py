@@ -12,6 +12,7 @@ from transformers.models.auto import modeling_auto
 from hf_multimodal import (
     MultimodalConfig,
     MultimodalForClassification,
+    MultimodalForConditionalGeneration,
     MultimodalForMultiTask,
     MultimodalForQuestionAnswering,
     MultimodalForRetrieval,
@@ -21,13 +22,14 @@ from hf_multimodal.modeling.configuration_multimodal import TOWER_CONFIG_FIELDS
 from tests.hf_suite.skips import apply_skips
 from tests.hf_suite.upstream import (
     ConfigTester,
+    GenerationTesterMixin,
     ModelTesterMixin,
     TrainingTesterMixin,
     floats_tensor,
     ids_tensor,
     random_attention_mask,
 )
-from tests.tiny import tiny_towers
+from tests.tiny import TEXT_TOWERS, tiny_towers
 
 
 class ModelTester:
@@ -38,6 +40,7 @@ class ModelTester:
     num_hidden_layers = num_attention_heads = num_labels = 2
     vocab_size = 32  # of `tests.tiny`'s text towers
     is_training = True
+    decoder_seq_length = 5
 
     def __init__(self, text, image=None, audio=None, video=None, series=None, image_size=32, seq_length=7, **config):
         towers = tiny_towers(text, image, audio, video, series)
@@ -71,6 +74,8 @@ class ModelTester:
             inputs["series_values"] = floats_tensor([self.batch_size, 8, 2])
             inputs["series_mask"] = random_attention_mask([self.batch_size, 8, 2])
             inputs["series_categories"] = ids_tensor([self.batch_size, 2], 4)
+        if config.decoder_config is not None:
+            inputs["decoder_input_ids"] = ids_tensor([self.batch_size, self.decoder_seq_length], self.vocab_size)
         return config, inputs
 
 
@@ -93,6 +98,8 @@ class _ModelTest(ModelTesterMixin):
         inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels)
         if return_labels and model_class is MultimodalForQuestionAnswering:  # upstream has no labels for this task
             inputs["labels"] = torch.zeros(self.model_tester.batch_size, dtype=torch.long)
+        if return_labels and model_class is MultimodalForConditionalGeneration:
+            inputs["labels"] = inputs["decoder_input_ids"]
         if return_labels and model_class is MultimodalForRetrieval:
             inputs["labels"] = torch.arange(self.model_tester.batch_size)
         if return_labels and model_class is MultimodalForMultiTask:
@@ -234,6 +241,26 @@ class RetrievalModelTest(_ModelTest, unittest.TestCase):
     def test_attention_outputs(self):
         self.model_tester.num_hidden_layers = 4  # layers times modalities; the text's map comes first
         super().test_attention_outputs()
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class GenerationModelTest(_ModelTest, GenerationTesterMixin, unittest.TestCase):
+    all_model_classes = (MultimodalForConditionalGeneration,)
+    additional_model_inputs = ["pixel_values", "decoder_input_ids"]
+    is_encoder_decoder = True
+    model = {
+        "text": "bert",
+        "image": "timm vit",
+        "decoder_config": {**TEXT_TOWERS["bert"], "num_hidden_layers": 2},
+        "decoder_start_token_id": 2,
+        "bos_token_id": 2,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+    }
 
     def test_hidden_states_output(self):
         self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's

@@ -33,6 +33,7 @@ RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
 # What the test modules here use, and the upstream module it is in.
 MODULE_OF = {
     "ConfigTester": "tests.test_configuration_common",
+    "GenerationTesterMixin": "tests.generation.test_utils",
     "ImageProcessingTestMixin": "tests.test_image_processing_common",
     "ImageProcessingTester": "tests.test_image_processing_common",
     "ModelTesterMixin": "tests.test_modeling_common",

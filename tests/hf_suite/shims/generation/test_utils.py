@@ -4,4 +4,4 @@
 
 
 class GenerationTesterMixin:
-    """Marks test classes of models that generate; none here does."""
+    """Marks test classes of models that generate; what they write is tested in `test_modeling_generation.py`."""
