@@ -119,3 +119,13 @@ def test_memory(bench):
     answer = CliRunner().invoke(bench.app, ["memory", *options])
     assert answer.exit_code == 0, answer.output
     assert [(x["rows"], x["chunk_size"]) for x in json.loads(answer.stdout)["steps"]] == [(4, 2), (4, 0)]
+
+
+def test_decode(bench):
+    options = ["--tokens", "4", "--steps", "2", "--batch-size", "2", "--json"]
+    answer = CliRunner().invoke(bench.app, ["decode", *options])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.output)
+    assert result["same_tokens"] is True
+    assert set(result["seconds"]) == {"cached", "uncached"}
+    assert result["speedup"]["median"] > 0

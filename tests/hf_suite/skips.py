@@ -39,7 +39,7 @@ SKIPPED = {
         "test_retain_grad_hidden_states_attentions": FIRST_IS_A_DICT,
     },
     "GenerationModelTest": {
-        "test_attention_outputs": "takes the maps of encoder and decoder to be as long (see test_modeling_generation.py)",
+        "test_attention_outputs": "takes the maps of both ends to be as long (see test_modeling_generation.py)",
         "test_resize_tokens_embeddings": "feeds the tokens of the decoder, which is resized, to the text tower",
     },
     "ImageOnlyModelTest": {
