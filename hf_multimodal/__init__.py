@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MultimodalForQuestionAnswering,
         MultimodalModel,
     )
+    from hf_multimodal.modeling.modeling_pretraining import MultimodalForPreTraining
     from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
     from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
     from hf_multimodal.modeling.pipeline_generation import MultimodalGenerationPipeline
@@ -49,6 +50,7 @@ __all__ = [
     "MultimodalForClassification",
     "MultimodalForConditionalGeneration",
     "MultimodalForMultiTask",
+    "MultimodalForPreTraining",
     "MultimodalForQuestionAnswering",
     "MultimodalForRetrieval",
     "MultimodalGenerationPipeline",
@@ -78,6 +80,7 @@ _MODULE_OF = {
     "MultimodalForClassification": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalForConditionalGeneration": "hf_multimodal.modeling.modeling_generation",
     "MultimodalForMultiTask": "hf_multimodal.modeling.modeling_tasks",
+    "MultimodalForPreTraining": "hf_multimodal.modeling.modeling_pretraining",
     "MultimodalForQuestionAnswering": "hf_multimodal.modeling.modeling_multimodal",
     "MultimodalForRetrieval": "hf_multimodal.modeling.modeling_retrieval",
     "MultimodalGenerationPipeline": "hf_multimodal.modeling.pipeline_generation",

@@ -30,6 +30,7 @@ MODEL_TYPE = "hf_multimodal"
 _CONFIG = "hf_multimodal.modeling.configuration_multimodal"
 _MODELS = "hf_multimodal.modeling.modeling_multimodal"
 _GENERATION = "hf_multimodal.modeling.modeling_generation"
+_PRETRAINING = "hf_multimodal.modeling.modeling_pretraining"
 _IMAGE_PROCESSOR = "hf_multimodal.modeling.image_processing_multimodal"
 _AUDIO_PROCESSOR = "hf_multimodal.modeling.audio_processing_multimodal"
 _PROCESSOR = "hf_multimodal.modeling.processing_multimodal"
@@ -46,6 +47,7 @@ _AUTO_MODEL_OF = {
         "MultimodalForQuestionAnswering": "AutoModelForVisualQuestionAnswering",
     },
     _GENERATION: {"MultimodalForConditionalGeneration": "AutoModelForImageTextToText"},
+    _PRETRAINING: {"MultimodalForPreTraining": "AutoModelForPreTraining"},
 }
 
 # Task of `transformers.pipeline` -> its pipeline class, and the auto class that loads its model.
@@ -177,6 +179,7 @@ _ON_LOAD: dict[str, Callable[[ModuleType], None]] = {
     "transformers.pipelines": _stand_in_pipelines,
     _MODELS: _register_models,
     _GENERATION: _register_models,
+    _PRETRAINING: _register_models,
 }
 
 

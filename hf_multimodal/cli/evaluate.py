@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`hf-multimodal evaluate`: a saved model on rows with labels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,34 +34,40 @@ def evaluate(
     from accelerate import PartialState
 
     from hf_multimodal.cli.train import format_metrics
-    from hf_multimodal.training.inference import RowSource, evaluate_model, kind_of_model, measure_missing_rates
+    from hf_multimodal.training.inference import RowSource, kind_of_model, measure_missing_rates
 
     if output is not None:
         check_results_folder(output, overwrite)
     kind = kind_of_model(model)
-    if rerank and kind != "retrieval":
-        raise ValueError("--rerank is for models made with task: retrieval.")
-    if num_beams > 1 and kind != "generation":
-        raise ValueError("--num-beams is for models made with task: generation.")
-    if missing and kind != "prediction":
-        raise ValueError("--missing is for models that predict labels.")
+    for name, is_given, own in (
+        ("--rerank", rerank > 0, "retrieval"),
+        ("--num-beams", num_beams > 1, "generation"),
+        ("--missing", missing, "prediction"),
+    ):
+        if is_given and kind != own:
+            raise ValueError(f"{name} is for models of {own}, and this one is of {kind}: leave it out.")
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
-    if kind == "retrieval":
-        from hf_multimodal.retrieval.evaluate import evaluate_retrieval
-
-        metrics = evaluate_retrieval(model, rows, rerank=rerank, output=output, batch_size=batch_size)
-    elif kind == "generation":
-        from hf_multimodal.training.generation import evaluate_generation
-
-        metrics = evaluate_generation(model, rows, num_beams=num_beams, output=output, batch_size=batch_size)
-    else:
-        metrics = evaluate_model(model, rows, output=output, batch_size=batch_size)
+    options: dict[str, Any] = {"output": output, "batch_size": batch_size}
+    options.update({"retrieval": {"rerank": rerank}, "generation": {"num_beams": num_beams}}.get(kind, {}))
+    metrics = _evaluator(kind)(model, rows, **options)
     if PartialState().is_main_process:
         typer.echo(format_metrics({rows.split or "rows": metrics}))
     if missing:
         curves = measure_missing_rates(model, rows, output=output, batch_size=batch_size)
         if PartialState().is_main_process:
             typer.echo(format_missing_rates(curves))
+
+
+def _evaluator(kind: str) -> Callable[..., dict[str, float]]:
+    """What evaluates a kind of model; each imports what it alone needs."""
+    module, name = {
+        "retrieval": ("retrieval.evaluate", "evaluate_retrieval"),
+        "generation": ("training.generation", "evaluate_generation"),
+        "pretraining": ("training.pretraining", "evaluate_pretraining"),
+        "prediction": ("training.inference", "evaluate_model"),
+    }[kind]
+    found: Callable[..., dict[str, float]] = getattr(import_module(f"hf_multimodal.{module}"), name)
+    return found
 
 
 def format_missing_rates(curves: Mapping[str, Mapping[float, Mapping[str, float]]]) -> str:

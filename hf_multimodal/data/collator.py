@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hf_multimodal.data.columns import Columns, source_name
 from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas, TextSchema
+from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS, check_known
 from hf_multimodal.modeling.image_opening import ImageError, open_image
@@ -50,7 +51,7 @@ class MultimodalCollator:
     """
 
     processor: "MultimodalProcessor"
-    label_schema: Schema | None = None
+    label_schema: "Schema | None" = None
     column_names: Columns | None = field(default=None)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
@@ -64,7 +65,8 @@ class MultimodalCollator:
             The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
             one regression target, else (B, num_labels) float. Of several tasks a dict of these, with -100 (long) or NaN
             (float) for a missing label. Of retrieval (B,) long, the rows' items, which are the rows themselves where
-            they name none. Of texts (B, T) long, see `MultimodalProcessor.encode_targets`.
+            they name none. Of texts (B, T) long, see `MultimodalProcessor.encode_targets`. Of
+            pretraining what is hidden, see `MaskingSchema`.
 
         Raises:
             RowError: if a row has no modality at all, or one of its values cannot be used.
@@ -81,15 +83,25 @@ class MultimodalCollator:
             self._check_tasks(rows, self.label_schema)
             if any(key.startswith("label.") for row in rows for key in row):
                 batch["labels"] = self._task_labels(rows, row_ids, self.label_schema)
-        elif isinstance(self.label_schema, ItemSchema):
+        elif isinstance(self.label_schema, (ItemSchema, MaskingSchema)):
             named = [row if "item" in row else {"item": row_id} for row, row_id in zip(rows, row_ids, strict=True)]
-            batch["labels"] = torch.tensor(self._encode(named, row_ids, "item", self.label_schema.encode))
+            items = self._encode(named, row_ids, "item", ItemSchema.encode)
+            if isinstance(self.label_schema, MaskingSchema):
+                batch["labels"] = self.label_schema.hide(batch, self.processor.tokenizer, row_ids, items)
+            else:
+                batch["labels"] = torch.tensor(items)
         elif isinstance(self.label_schema, TextSchema) and any("label" in row for row in rows):
             texts = self._encode(rows, row_ids, "label", self.label_schema.encode)
             batch["labels"] = self.processor.encode_targets(texts)
         elif isinstance(self.label_schema, LabelSchema) and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
+
+    def for_evaluation(self) -> "MultimodalCollator":
+        """Returns the collator for rows that are evaluated: what is hidden of a row is always the same."""
+        if not isinstance(self.label_schema, MaskingSchema):
+            return self
+        return replace(self, label_schema=self.label_schema.for_evaluation())
 
     def read_row(self, row: Row, row_id: int | str) -> dict[str, Any]:
         """Opens one row: modality -> text, image, or None where absent.

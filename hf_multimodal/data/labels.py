@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
     from hf_multimodal.data.columns import Columns
+    from hf_multimodal.data.masking import MaskingSchema
 
 __all__ = [
     "ItemSchema",
@@ -240,7 +241,7 @@ class TextSchema:
         return self.references(value, row=row, column=column)[0]
 
 
-Schema: TypeAlias = LabelSchema | TaskSchemas | ItemSchema | TextSchema
+Schema: TypeAlias = "LabelSchema | TaskSchemas | ItemSchema | TextSchema | MaskingSchema"
 
 
 def labels_from_config(config: "PreTrainedConfig") -> LabelSchema | TaskSchemas:
@@ -257,6 +258,10 @@ def schema_of_model(model: "PreTrainedModel") -> Schema:
     """Returns what a model's labels are."""
     if getattr(model, "writes_text", False):
         return TextSchema()
+    if getattr(model, "learns_unlabelled", False):
+        from hf_multimodal.data.masking import MaskingSchema
+
+        return MaskingSchema.from_config(model.config)
     return ItemSchema() if getattr(model, "matches_items", False) else labels_from_config(model.config)
 
 
@@ -283,9 +288,9 @@ def check_labels(
             dataset, "label", columns, schema.encode if isinstance(schema, LabelSchema) else schema.references
         )
         return
-    if isinstance(schema, ItemSchema):
+    if not isinstance(schema, TaskSchemas):  # of retrieval and pretraining
         if "item" in (dataset.column_names or ()):
-            _check_column(dataset, "item", columns, schema.encode)
+            _check_column(dataset, "item", columns, ItemSchema.encode)
         return
     for task in schema.schemas:
         if f"label.{task}" in dataset.column_names:

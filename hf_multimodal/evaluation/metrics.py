@@ -101,7 +101,7 @@ def metric_names(problem_type: ProblemType, modalities: Sequence[str] = ()) -> t
     """
     if problem_type == "retrieval":
         return score_names(modalities)
-    if problem_type == "generation":  # what is written is scored apart: a Trainer's step writes nothing
+    if problem_type in ("generation", "pretraining"):  # a step gives its loss alone; what is written is scored apart
         return ()
     if not isinstance(problem_type, str):
         own = [f"{task}_{name}" for task, kind in problem_type.items() for name in metric_names(kind)]
@@ -110,15 +110,21 @@ def metric_names(problem_type: ProblemType, modalities: Sequence[str] = ()) -> t
     return names.get(problem_type, ("accuracy", "f1"))
 
 
+_CHOICES = {
+    "regression": ("mse", False),
+    "retrieval": ("mean_recall", True),
+    "generation": ("loss", False),
+    "pretraining": ("loss", False),
+}
+
+
 def choice_metric(problem_type: ProblemType) -> tuple[str, bool]:
     """The metric to choose a model by, and whether more of it is better.
 
     Of several tasks it is the mean accuracy where all have one, else the loss.
     """
     if isinstance(problem_type, str):
-        return {"regression": ("mse", False), "retrieval": ("mean_recall", True), "generation": ("loss", False)}.get(
-            problem_type, ("accuracy", True)
-        )
+        return _CHOICES.get(problem_type, ("accuracy", True))
     return ("accuracy", True) if _all_have_accuracy(problem_type) else ("loss", False)
 
 

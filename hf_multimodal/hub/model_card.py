@@ -74,6 +74,15 @@ model, processor = (kind.from_pretrained(source) for kind in (MultimodalForRetri
 towers = model.encode(**processor({argument}=[{query}], return_tensors="pt"))
 model.embed(towers)["{first}"]  # unit vectors
 ```"""
+_USE_OF_PRETRAINED = """```python
+from hf_multimodal import MultimodalForClassification, MultimodalProcessor
+
+source = "{location}"  # a local folder or a Hub id
+model = MultimodalForClassification.from_pretrained(source, num_labels=2)  # towers and fusion are kept, the head is new
+processor = MultimodalProcessor.from_pretrained(source)
+```
+
+Or `start_from: {location}` in the configuration of a run."""
 _PIPELINE_TAGS = {"MultimodalForQuestionAnswering": "visual-question-answering"}
 
 
@@ -206,6 +215,8 @@ def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
         query = _values(folder)[first]
         argument = PROCESSOR_ARGUMENTS[first]
         return _USE_OF_RETRIEVAL.format(location=location, first=first, second=second, query=query, argument=argument)
+    if model_class.learns_unlabelled:
+        return _USE_OF_PRETRAINED.format(location=location)
     if not pipelines:
         return _USE_OF_TASKS.format(location=location, example=example)
     return _USE.format(pipeline=next(iter(pipelines)), location=location, example=example)
@@ -214,6 +225,8 @@ def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
 def _labels(config: PreTrainedConfig, facts: CardFacts) -> str:
     if MODELS_WITH_HEAD[facts.architecture].matches_items:
         return f", embeddings of width {config.embedding_size}, contrastive objective `{config.contrastive_objective}`"
+    if MODELS_WITH_HEAD[facts.architecture].learns_unlabelled:
+        return f", objectives {', '.join(f'{name} ({x:g})' for name, x in config.pretraining_objectives.items())}"
     if MODELS_WITH_HEAD[facts.architecture].writes_text:
         decoder = config.decoder_config
         return f", a {decoder.model_type} decoder of {decoder.num_hidden_layers} layers, {decoder.vocab_size} tokens"

@@ -35,6 +35,8 @@ TOWER_INPUTS = {
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
 WEIGHTING_FUSIONS = ("weighted", "decision")  # that give each modality a weight, row by row
 CONTRASTIVE_OBJECTIVES = ("infonce", "sigmoid")
+PRETRAINING_OBJECTIVES = ("masked_language", "contrastive", "matching", "reconstruction")
+_PAIR_OBJECTIVES = ("contrastive", "matching")
 TASK_WEIGHTINGS = ("fixed", "uncertainty")
 # What a task of `MultimodalForMultiTask` may say of itself.
 TASK_FIELDS = ("problem_type", "labels")
@@ -50,6 +52,7 @@ _SIZES = (
     "num_frames",
     "embedding_size",
     "match_negatives",
+    "reconstruction_patch_size",
 )
 
 
@@ -126,6 +129,9 @@ class MultimodalConfig(PreTrainedConfig):
         contrastive_objective: `infonce` (van den Oord et al. 2018) or `sigmoid` (SigLIP, Zhai et al. 2023).
         match_weight: Factor on the match head's loss; 0 trains none.
         match_negatives: Hard negatives per row and direction for the match head.
+        pretraining_objectives: Of `MultimodalForPreTraining`: objective -> factor on its loss, of
+            `PRETRAINING_OBJECTIVES`; `matching` draws its negatives by the embeddings of `contrastive`.
+        reconstruction_patch_size: Side of the patches in which pictures and spectrograms are hidden and drawn again.
         frozen_towers: Modalities whose backbone is neither trained nor put into training mode.
         layer_norm_eps: Epsilon of the fusion's layer norms.
         problem_type: One of `PROBLEM_TYPES`; None infers it from the labels, as in transformers.
@@ -142,6 +148,8 @@ class MultimodalConfig(PreTrainedConfig):
         "modality_embeds",
         "modality_weights",
         "task_losses",
+        "objective_losses",
+        "reconstructions",
         "match_logits",
         "contrastive_loss",
         "match_loss",
@@ -195,6 +203,8 @@ class MultimodalConfig(PreTrainedConfig):
     contrastive_objective: str = "infonce"
     match_weight: int | float = 1.0
     match_negatives: int = 1
+    pretraining_objectives: dict[str, int | float] | None = None
+    reconstruction_patch_size: int = 8
     frozen_towers: list[str] | None = None
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.036
@@ -263,6 +273,16 @@ class MultimodalConfig(PreTrainedConfig):
         if self.match_weight < 0:
             raise ValueError(f"match_weight={self.match_weight}: it cannot be negative.")
 
+    def validate_pretraining(self) -> None:
+        """Checks the objectives' names and weights, and that there is something for each to learn from."""
+        needed = {"masked_language": ("text",), "reconstruction": ("image", "audio")}
+        for name, weight in (self.pretraining_objectives or {}).items():
+            check_known("objective in pretraining_objectives", name, PRETRAINING_OBJECTIVES)
+            if weight < 0:
+                raise ValueError(f"pretraining_objectives of {name!r} is {weight}: it cannot be negative.")
+            if name in needed and not set(needed[name]) & set(self.modalities):
+                raise ValueError(f"The objective {name!r} needs a tower of {' or '.join(needed[name])}: add one.")
+
     def validate_tasks(self) -> None:
         """Checks that every task is described in full, and that weights name tasks."""
         for name, task in (self.tasks or {}).items():
@@ -311,6 +331,11 @@ class MultimodalConfig(PreTrainedConfig):
         return tuple(m for m, field in TOWER_CONFIG_FIELDS.items() if getattr(self, field, None) is not None)
 
     @property
+    def has_pair_objective(self) -> bool:
+        """Whether pretraining compares pairs of two modalities."""
+        return bool(set(_PAIR_OBJECTIVES) & set(self.pretraining_objectives or ()))
+
+    @property
     def task_names(self) -> tuple[str, ...]:
         """The tasks in the order of their heads: alphabetical, as a saved configuration keeps no other."""
         return tuple(sorted(self.tasks or ()))
@@ -332,6 +357,7 @@ __all__ = [
     "CONTRASTIVE_OBJECTIVES",
     "FUSIONS",
     "MODALITIES",
+    "PRETRAINING_OBJECTIVES",
     "PROBLEM_TYPES",
     "PROCESSOR_ARGUMENTS",
     "TASK_WEIGHTINGS",

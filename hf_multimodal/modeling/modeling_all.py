@@ -4,6 +4,7 @@
 
 from .modeling_generation import MultimodalForConditionalGeneration
 from .modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering, MultimodalWithHead
+from .modeling_pretraining import MultimodalForPreTraining
 from .modeling_retrieval import MultimodalForRetrieval
 from .modeling_tasks import MultimodalForMultiTask
 
@@ -16,6 +17,7 @@ MODELS_WITH_HEAD: dict[str, type[MultimodalWithHead]] = {
         MultimodalForMultiTask,
         MultimodalForRetrieval,
         MultimodalForConditionalGeneration,
+        MultimodalForPreTraining,
     )
 }
 

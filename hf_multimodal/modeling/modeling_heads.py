@@ -37,6 +37,21 @@ class AnswerHead(nn.Module):
         return self.layers(pooled)
 
 
+class TokenHead(nn.Module):
+    """Guesses tokens, as BERT's masked language head (Devlin et al. 2019): (B, L, H) -> (B, L, vocabulary)."""
+
+    def __init__(self, hidden_size: int, vocab_size: int, layer_norm_eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.activation = nn.GELU()
+        self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
+        self.out_proj = nn.Linear(hidden_size, vocab_size)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Scores each token of the vocabulary."""
+        return self.out_proj(self.norm(self.activation(self.dense(tokens))))
+
+
 class DecisionHead(nn.Module):
     """A head per modality, whose decisions are added with the fusion's weights.
 
@@ -54,4 +69,4 @@ class DecisionHead(nn.Module):
         return (modality_weights.unsqueeze(-1) * logits).sum(1)
 
 
-__all__ = ["AnswerHead", "ClassificationHead", "DecisionHead"]
+__all__ = ["AnswerHead", "ClassificationHead", "DecisionHead", "TokenHead"]

@@ -158,6 +158,7 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
 
     output_class: type[ModelOutput] = MultimodalClassifierOutput
     matches_items = False  # whether labels are item ids, and what belongs together is to be found
+    learns_unlabelled = False  # whether labels are what was hidden of the row itself
     writes_text = False  # whether labels are texts, which `generate` writes
 
     def __init__(self, config: MultimodalConfig) -> None:

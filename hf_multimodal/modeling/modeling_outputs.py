@@ -140,11 +140,35 @@ class MultimodalRetrievalOutput(ModelOutput):
     cross_attentions: tuple[torch.Tensor, ...] | None = None
 
 
+@dataclass
+class MultimodalPreTrainingOutput(ModelOutput):
+    """Output of the model for pretraining.
+
+    Attributes:
+        loss: scalar, the weighted sum, when labels were given.
+        objective_losses: objective -> scalar, each objective's own loss.
+        embeds: modality -> (B, D) unit vectors, with an objective of pairs.
+        reconstructions: modality -> (B, P, C * S * S) patches; without labels only.
+        hidden_states: as in `MultimodalModelOutput`; of the objective `matching` those of all pairs follow.
+        attentions: likewise.
+        cross_attentions: likewise.
+    """
+
+    loss: torch.Tensor | None = None
+    objective_losses: dict[str, torch.Tensor] | None = None
+    embeds: dict[str, torch.Tensor] | None = None
+    reconstructions: dict[str, torch.Tensor] | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    cross_attentions: tuple[torch.Tensor, ...] | None = None
+
+
 __all__ = [
     "FusionOutput",
     "MultimodalClassifierOutput",
     "MultimodalModelOutput",
     "MultimodalMultiTaskOutput",
+    "MultimodalPreTrainingOutput",
     "MultimodalRetrievalOutput",
     "TowerOutput",
 ]

@@ -59,27 +59,40 @@ class MultimodalForRetrieval(MultimodalWithHead):
     `labels` are item ids, (B,) long: rows that share one (several captions of one picture) match each other.
     """
 
-    output_class = MultimodalRetrievalOutput
+    output_class: type[ModelOutput] = MultimodalRetrievalOutput
     matches_items = True
     # of the forward without labels; with them, of the matched and unmatched pairs together
     _can_record_outputs = MultimodalModel._can_record_outputs
 
     def __init__(self, config: MultimodalConfig) -> None:
+        self.check_modalities(config)
+        super().__init__(config)
+        self.chunk_size: int | None = None
+
+    def check_modalities(self, config: MultimodalConfig) -> None:
+        """Refuses anything but two modalities."""
         if len(config.modalities) != 2:
             raise ValueError(
-                f"MultimodalForRetrieval matches two modalities, but the configuration has "
+                f"{type(self).__name__} matches two modalities, but the configuration has "
                 f"{len(config.modalities)} ({', '.join(config.modalities)}): give two towers."
             )
-        super().__init__(config)
 
     def build_head(self, config: MultimodalConfig, dropout: float) -> nn.Module:
-        """Builds the match head, the embedding heads, the temperature and, of the sigmoid objective, the bias."""
+        """Builds the match head, and what embeds."""
+        self.build_embedding_heads(config)
+        return self.per_modality(config, lambda: ClassificationHead(config.hidden_size, 1, dropout))
+
+    def build_embedding_heads(self, config: MultimodalConfig) -> None:
+        """Builds the embedding heads, the temperature and, of the sigmoid objective, the bias."""
         self.embedding_heads = nn.ModuleDict({m: EmbeddingHead(config) for m in config.modalities})
         self.logit_scale = nn.Parameter(torch.zeros(1))  # shape (1,): FSDP2 refuses scalars
         if config.contrastive_objective == "sigmoid":
             self.logit_bias = nn.Parameter(torch.zeros(1))
-        self.chunk_size: int | None = None
-        return self.per_modality(config, lambda: ClassificationHead(config.hidden_size, 1, dropout))
+
+    @property
+    def match_head(self) -> nn.Module:
+        """The head that tells a pair from a near miss."""
+        return self.head
 
     def init_own_parameters(self, std: float) -> None:
         """Sets temperature and bias to where their objective starts."""
@@ -127,7 +140,7 @@ class MultimodalForRetrieval(MultimodalWithHead):
             second: (P,) rows of the second modality's.
         """
         pairs = {m: _select(tower, rows) for (m, tower), rows in zip(towers.items(), (first, second), strict=True)}
-        return self.score(self.head, self.model.fuse(pairs)).squeeze(1)
+        return self.score(self.match_head, self.model.fuse(pairs)).squeeze(1)
 
     def scaled(self, similarity: torch.Tensor) -> torch.Tensor:
         """Turns similarities into the logits of the contrastive objective."""
@@ -152,6 +165,27 @@ class MultimodalForRetrieval(MultimodalWithHead):
     def _losses(
         self, towers: dict[str, TowerOutput], embeds: dict[str, torch.Tensor], items: torch.Tensor
     ) -> dict[str, Any]:
+        contrastive, match = self.pair_losses(towers, embeds, items, bool(self.config.match_weight))
+        outputs = {"loss": contrastive, "contrastive_loss": contrastive.detach()}
+        if match is not None:
+            outputs.update(loss=contrastive + self.config.match_weight * match, match_loss=match.detach())
+        elif self.training:  # DDP waits for a gradient of every parameter
+            modules = (self.model.fusion, self.match_head)
+            unused = [p for module in modules for p in module.parameters() if p.requires_grad]
+            outputs["loss"] = contrastive + 0.0 * sum(p.sum() for p in unused)
+        return outputs
+
+    def pair_losses(
+        self, towers: dict[str, TowerOutput], embeds: dict[str, torch.Tensor], items: torch.Tensor, matching: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Computes the contrastive loss, and the match head's where it is asked for.
+
+        Args:
+            towers: Both modalities' outputs.
+            embeds: Their embeddings.
+            items: (B,) ids; rows that share one match each other.
+            matching: Whether to compute the match head's loss.
+        """
         if self.training:
             with torch.no_grad():
                 self.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
@@ -170,15 +204,10 @@ class MultimodalForRetrieval(MultimodalWithHead):
             logits = [self.scaled(first @ everyone(second).T), self.scaled(second @ everyone(first).T)]
         loss_of = CONTRASTIVE_LOSSES[self.config.contrastive_objective]
         contrastive = sum(loss_of(x, positives, negatives).sum() for x in logits) / (2 * count)
-        outputs = {"loss": contrastive, "contrastive_loss": contrastive.detach()}
-        if self.config.match_weight:
-            every = {m: gather_tower(x) for m, x in towers.items()} if self.training else towers
-            match = self._match_loss(every, logits, negatives, known) / count
-            outputs.update(loss=contrastive + self.config.match_weight * match, match_loss=match.detach())
-        elif self.training:  # DDP waits for a gradient of every parameter
-            unused = [p for module in (self.model.fusion, self.head) for p in module.parameters() if p.requires_grad]
-            outputs["loss"] = contrastive + 0.0 * sum(p.sum() for p in unused)
-        return outputs
+        if not matching:
+            return contrastive, None
+        every = {m: gather_tower(x) for m, x in towers.items()} if self.training else towers
+        return contrastive, self._match_loss(every, logits, negatives, known) / count
 
     def _match_loss(
         self, towers: dict[str, TowerOutput], logits: list[torch.Tensor], negatives: torch.Tensor, known: torch.Tensor

@@ -13,6 +13,7 @@ AUTO_MAP = {
     "AutoImageProcessor": "image_processing_multimodal.MultimodalImageProcessor",
     "AutoModel": "modeling_multimodal.MultimodalModel",
     "AutoModelForImageTextToText": "modeling_generation.MultimodalForConditionalGeneration",
+    "AutoModelForPreTraining": "modeling_pretraining.MultimodalForPreTraining",
     "AutoModelForSequenceClassification": "modeling_multimodal.MultimodalForClassification",
     "AutoModelForVisualQuestionAnswering": "modeling_multimodal.MultimodalForQuestionAnswering",
     "AutoProcessor": "processing_multimodal.MultimodalProcessor",

@@ -39,8 +39,10 @@ def _saved_as(model: str) -> str:
 
 
 def kind_of_model(model: str) -> str:
-    """Says what a saved model does: `retrieval` finds, `generation` writes, `prediction` predicts labels."""
+    """Says what a saved model does: `retrieval`, `generation`, `pretraining`, or `prediction` of labels."""
     model_class = MODELS_WITH_HEAD.get(_saved_as(model))
+    if getattr(model_class, "learns_unlabelled", False):
+        return "pretraining"
     if getattr(model_class, "matches_items", False):
         return "retrieval"
     return "generation" if getattr(model_class, "writes_text", False) else "prediction"
@@ -63,6 +65,8 @@ def _load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalPr
     loaded, processor = load_model(model)
     if getattr(loaded, "matches_items", False):
         raise ValueError(f"{model!r} is a model for retrieval, which predicts no labels: use embed, index and search.")
+    if getattr(loaded, "learns_unlabelled", False):
+        raise ValueError(f"{model!r} is pretrained and has no labels: go on to a task by start_from.")
     if getattr(loaded, "writes_text", False):
         raise ValueError(f"{model!r} is a model that writes, and has no labels: use write_texts, or the command line.")
     return loaded, processor

@@ -30,8 +30,9 @@ from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
+from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.run_parts import TEXT_LISTS, build, check_run, load_splits
+from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 
@@ -163,7 +164,7 @@ def _check_resumed(config: RunConfig, folder: Path) -> float:
         ValueError: naming what differs; `training`, `card` and `output_dir` may.
     """
     before, now = asdict(RunConfig.load(folder / RUN_FILE)), asdict(config)
-    changed = [key for key in ("task", "seed", "towers", "model", "data") if before[key] != now[key]]
+    changed = [key for key in ("task", "seed", "towers", "start_from", "decoder", "model", "data") if before[key] != now[key]]
     if changed:
         raise ValueError(
             f"Cannot resume the run in {str(folder)!r}: {', '.join(changed)} differ from its {RUN_FILE}. Give the same "
@@ -215,9 +216,12 @@ def _write_results(
 
 
 def _base_models(config: RunConfig) -> dict[str, list[str]]:
-    """The Hub ids that the towers' weights came from."""
-    specs = parse_towers(config.resolved_towers())
-    paths = [weights_path(modality, spec) for modality, spec in specs.items() if spec.loads_weights]
+    """The Hub ids that the weights came from."""
+    if config.start_from is not None:
+        paths = [config.start_from]
+    else:
+        specs = parse_towers(config.resolved_towers())
+        paths = [weights_path(modality, spec) for modality, spec in specs.items() if spec.loads_weights]
     hub_ids = [path for path in paths if not Path(path).exists()]
     return {"base_model": hub_ids} if hub_ids else {}
 

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-TASKS = ("classification", "question_answering", "multi_task", "retrieval", "generation")
+TASKS = ("classification", "question_answering", "multi_task", "retrieval", "generation", "pretraining")
 SPLITS = ("train", "validation", "test")
 DEFAULT_SPLITS = {split: split for split in SPLITS}
 PACKAGE_PREFIX = "package:"
@@ -49,6 +49,7 @@ class DataConfig:
         problem_type: Overrides what the label column's type says; of several tasks a mapping of task to problem type.
         num_answers: Size of the answer set of a question with scored answers: the ones that score most. None keeps all.
         max_length: Longest text in tokens.
+        masking: Of `pretraining`: modality -> share of its tokens or patches that is hidden, and `whole_words`.
         check_rows: Whether to open every image and read every text once before training, so that a bad row is found
             before anything is written.
     """
@@ -62,6 +63,7 @@ class DataConfig:
     problem_type: str | dict[str, str] | None = None
     num_answers: int | None = None
     max_length: int | None = None
+    masking: dict[str, Any] = field(default_factory=dict)
     check_rows: bool = True
 
 
@@ -76,8 +78,10 @@ class RunConfig:
             folder inside an installed Python package; `tokenizer: from_rows` builds a word tokenizer from the training
             texts. The `preprocessing` of a series tower holds the arguments of `fit_series`, which reads the training
             rows.
-        task: `classification` (also regression), `question_answering`, `multi_task`, `retrieval`, or `generation`,
-            whose label column holds what is to be written.
+        task: `classification` (also regression), `question_answering`, `multi_task`, `retrieval`, `generation`,
+            whose label column holds what is to be written, or `pretraining` on rows without labels.
+        start_from: Folder or Hub id of a saved model whose processor, towers and fusion this run goes on with, as from
+            pretraining to a task; the head starts fresh. Leave towers out then.
         decoder: Of `generation`: fields of `DecoderSpec`. `tokenizer: from_rows` builds a word tokenizer from what is
             to be written.
         model: Fields of `MultimodalConfig`.
@@ -88,8 +92,9 @@ class RunConfig:
 
     output_dir: str
     data: DataConfig
-    towers: dict[str, Any]
+    towers: dict[str, Any] = field(default_factory=dict)
     task: str = "classification"
+    start_from: str | None = None
     decoder: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)

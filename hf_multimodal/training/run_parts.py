@@ -3,22 +3,25 @@
 """What a run is made of: its rows, its towers with what they take from the rows, model, processor and labels."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import datasets
-from transformers import set_seed
+from accelerate import PartialState
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, set_seed
 
 from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.data.masking import DEFAULT_RATIOS, MaskingSchema
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
-from hf_multimodal.hub.model_card import CARD_FIELDS
-from hf_multimodal.modeling.configuration_decoder import parse_decoder
-from hf_multimodal.modeling.configuration_multimodal import MODALITIES, TOWER_CONFIG_FIELDS, MultimodalConfig
+from hf_multimodal.modeling.configuration_multimodal import (
+    MultimodalConfig,
+)
 from hf_multimodal.modeling.configuration_towers import parse_tower, tower_config
 from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalGeneration
 from hf_multimodal.modeling.modeling_multimodal import (
@@ -26,12 +29,12 @@ from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForQuestionAnswering,
     MultimodalPreTrainedModel,
 )
+from hf_multimodal.modeling.modeling_pretraining import MultimodalForPreTraining
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.modeling.series_processing_multimodal import fit_series
-from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.run_config import DEFAULT_SPLITS, RunConfig, check_fields, check_types
+from hf_multimodal.training.run_config import DEFAULT_SPLITS, RunConfig, check_fields
 
 # keys: run_config.TASKS
 MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
@@ -40,9 +43,10 @@ MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
     "multi_task": MultimodalForMultiTask,
     "retrieval": MultimodalForRetrieval,
     "generation": MultimodalForConditionalGeneration,
+    "pretraining": MultimodalForPreTraining,
 }
 # Task -> the column that may hold several texts a row.
-TEXT_LISTS = {"retrieval": "text", "generation": "label"}
+TEXT_LISTS = {"retrieval": "text", "generation": "label", "pretraining": "text"}
 
 
 def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
@@ -60,7 +64,7 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
                 split=split,
                 columns=data.columns,
                 keep=data.keep,
-                text_lists=config.task == "retrieval",
+                text_lists=config.task in ("retrieval", "pretraining"),
                 **data.options,
             )
         except SplitError as error:
@@ -69,77 +73,6 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
             raise SplitError(f"{error} Say which to take: data.splits={{train: NAME, validation: NAME}}.") from error
         splits[role] = limit_rows(rows, data.limit.get(role), config.seed)
     return splits
-
-
-def check_run(config: RunConfig) -> None:
-    """Finds mistakes in the configuration before anything is loaded or written.
-
-    Raises:
-        ValueError: naming the first one.
-    """
-    check_fields(config.towers, MODALITIES, "towers.")
-    check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
-    check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
-    check_fields(config.card, CARD_FIELDS, "card.")
-    check_types(config.training, MultimodalTrainingArguments, "training.")
-    if "output_dir" in config.training:
-        raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
-    if "train" not in config.data.splits:
-        raise ValueError("data.splits names no train split.")
-    for modality in config.towers:
-        if config.towers[modality] is not None and modality not in config.data.columns:
-            raise ValueError(f"The {modality} tower has no column: set data.columns.{modality} to the source's column.")
-    for name in (
-        "id2label",
-        "label2id",
-        "num_labels",
-        "problem_type",
-        "tasks",
-        "decoder_config",
-        *TOWER_CONFIG_FIELDS.values(),
-    ):
-        if name in config.model:
-            raise ValueError(
-                f"model.{name} follows from the data and the towers: leave it out (see data.problem_type)."
-            )
-    if config.task == "generation":
-        parse_decoder(config.decoder)
-    elif config.decoder:
-        raise ValueError(f"decoder is for task: generation, not for {config.task}: leave it out.")
-    _check_labels_of_run(config)
-
-
-def _check_labels_of_run(config: RunConfig) -> None:
-    labels = config.data.columns.get("label")
-    if config.task == "retrieval":
-        _check_retrieval(config)
-        return
-    if config.task == "generation" and config.data.problem_type is not None:
-        raise ValueError("data.problem_type is for labels; task: generation writes texts: leave it out.")
-    if "item" in config.data.columns:
-        raise ValueError("data.columns.item is for task: retrieval, where rows of one item match: leave it out.")
-    if not labels:
-        raise ValueError("data.columns.label is missing: say which column holds the labels.")
-    if config.task == "multi_task" and not isinstance(labels, Mapping):
-        raise ValueError(
-            f"data.columns.label is {labels!r}: task: multi_task takes a mapping of task to column, "
-            "{season: season, ...}."
-        )
-    if config.task != "multi_task" and not isinstance(labels, str):
-        raise ValueError(f"data.columns.label is {labels!r}: for several tasks set task: multi_task.")
-    if config.task == "multi_task" and config.training.get("label_smoothing_factor"):
-        raise ValueError("training.label_smoothing_factor knows one task only: set model.label_smoothing.")
-    types = config.data.problem_type
-    if isinstance(types, Mapping):
-        check_fields(types, labels if isinstance(labels, Mapping) else (), "data.problem_type.")
-
-
-def _check_retrieval(config: RunConfig) -> None:
-    if config.data.columns.get("label"):
-        raise ValueError("task: retrieval has no labels, rows match by their item: leave data.columns.label out.")
-    towers = [modality for modality, tower in config.towers.items() if tower is not None]
-    if len(towers) != 2:
-        raise ValueError(f"task: retrieval matches two modalities, but there are {len(towers)} towers: give two.")
 
 
 def _towers_from_rows(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
@@ -180,6 +113,14 @@ def _with_tokenizer(towers: dict[str, Any], train: datasets.Dataset) -> dict[str
     return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
 
 
+def _masking(config: RunConfig) -> MaskingSchema:
+    """What a pretraining run hides; patch size and what is drawn follow from the model, once it is there."""
+    options = dict(config.data.masking)
+    whole_words = bool(options.pop("whole_words", False))
+    objectives = tuple(config.model["pretraining_objectives"])
+    return MaskingSchema(objectives, ratios={**DEFAULT_RATIOS, **options}, whole_words=whole_words)
+
+
 def _decoder_from_rows(config: RunConfig, train: datasets.Dataset, schema: TextSchema) -> dict[str, Any]:
     """The decoder's description, with what it takes from the training rows: its vocabulary."""
     decoder = config.resolved_decoder()
@@ -201,6 +142,8 @@ def _label_schema(config: RunConfig, train: datasets.Dataset) -> Schema:
         return ItemSchema()
     if config.task == "generation":
         return TextSchema.from_dataset(train)
+    if config.task == "pretraining":
+        return _masking(config)
     types = config.data.problem_type
     if config.task != "multi_task":
         return _schema_of_one(config, LabelSchema.from_dataset(train, problem_type=cast(str | None, types)), train)
@@ -234,20 +177,51 @@ def _schema_of_one(config: RunConfig, schema: LabelSchema, train: datasets.Datas
 def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor, Schema]:
     """Builds model, processor and label schema of a run."""
     schema = _label_schema(config, train)
-    towers = _towers_from_rows(config, train)
-    if isinstance(schema, TextSchema):
-        towers["decoder"] = _decoder_from_rows(config, train, schema)
-    processor = MultimodalProcessor.from_towers_pretrained(**towers)
-    if config.data.max_length is not None and "text" in processor.modalities:
-        processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
-    set_seed(config.seed)
     labels: dict[str, Any] = {}
     if isinstance(schema, TaskSchemas):
         labels = {"tasks": schema.tasks}
     elif isinstance(schema, LabelSchema):
         labels = {"id2label": schema.id2label, "label2id": schema.label2id, "problem_type": schema.problem_type}
-    model = MODEL_CLASSES[config.task].from_towers_pretrained(**towers, **{**labels, **config.model})
+    fields, model_class = {**labels, **config.model}, MODEL_CLASSES[config.task]
+    if config.start_from is not None:
+        model, processor = _continued(config.start_from, model_class, fields, config.seed)
+    else:
+        towers = _towers_from_rows(config, train)
+        if isinstance(schema, TextSchema):
+            towers["decoder"] = _decoder_from_rows(config, train, schema)
+        processor = MultimodalProcessor.from_towers_pretrained(**towers)
+        set_seed(config.seed)
+        model = model_class.from_towers_pretrained(**towers, **fields)
+    if config.data.max_length is not None and "text" in processor.modalities:
+        processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
+    if isinstance(schema, MaskingSchema):
+        options = {"ratios": schema.ratios, "whole_words": schema.whole_words}
+        schema = MaskingSchema.from_config(model.config, rank=PartialState().process_index, **options)
     return model, processor, schema
 
 
-__all__ = ["MODEL_CLASSES", "build", "check_run", "load_splits"]
+def _continued(
+    folder: str, model_class: type[MultimodalPreTrainedModel], fields: Mapping[str, Any], seed: int
+) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
+    """Loads a saved model's processor, and its towers and fusion into a model of another class.
+
+    Raises:
+        ValueError: if some of these are not in the folder.
+    """
+    saved = AutoConfig.from_pretrained(folder)
+    try:
+        config = MultimodalConfig.from_dict({**saved.to_dict(), **fields})
+    except StrictDataclassError as error:  # not a ValueError; what it wraps says what to do
+        raise ValueError(str(error.__cause__ or error)) from error
+    set_seed(seed)
+    model, info = model_class.from_pretrained(folder, config=config, output_loading_info=True)
+    missing = sorted(name for name in info["missing_keys"] if name.startswith("model."))
+    if missing:
+        raise ValueError(
+            f"The model in {folder!r} lacks {len(missing)} weights that this run's towers and fusion need, among them "
+            f"{', '.join(missing[:3])}: leave the fields of model out that change them."
+        )
+    return model, MultimodalProcessor.from_pretrained(folder)
+
+
+__all__ = ["MODEL_CLASSES", "TEXT_LISTS", "build", "load_splits"]

@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer: transformers' own, with hooks only where rows of several modalities need them."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.labels import TextSchema, schema_of_model
-from hf_multimodal.evaluation.metrics import build_compute_metrics
+from hf_multimodal.data.labels import schema_of_model
+from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
@@ -86,14 +88,31 @@ class MultimodalTrainer(Trainer):
             schema = schema_of_model(cast(PreTrainedModel, self.model))
             collator: Any = data_collator or MultimodalCollator(processing_class, schema)
             self.data_collator = collator
-            is_text = isinstance(schema, TextSchema)  # its loss is all there is to gather of a step
-            self.compute_metrics = compute_metrics or (None if is_text else build_compute_metrics(schema.problem_type))
+            # of some the loss is all there is to gather of a step
+            is_loss = not metric_names(schema.problem_type, config.modalities)
+            self.compute_metrics = compute_metrics or (None if is_loss else build_compute_metrics(schema.problem_type))
         if hasattr(self.model, "align_special_tokens"):
             self.add_callback(_OwnSpecialTokens())
         set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:  # noqa: ANN401 (as overridden)
+        """Builds the loader of an evaluation, in which the collator draws nothing at random."""
+        return self._without_chance(super().get_eval_dataloader, eval_dataset)
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader:  # noqa: ANN401 (as overridden)
+        """Builds the loader of predictions; as `get_eval_dataloader`."""
+        return self._without_chance(super().get_test_dataloader, test_dataset)
+
+    def _without_chance(self, build: Callable[[Any], DataLoader], dataset: Any) -> DataLoader:  # noqa: ANN401
+        collator: Any = self.data_collator
+        self.data_collator = collator.for_evaluation() if hasattr(collator, "for_evaluation") else collator
+        try:
+            return build(dataset)
+        finally:
+            self.data_collator = collator
 
     def call_model_init(self, trial: Any = None) -> nn.Module:  # noqa: ANN401 (as overridden)
         """Makes a model by `model_init`, with gradient caching where the arguments ask for it."""

@@ -108,7 +108,7 @@ def test_a_model_that_finds_does_not_predict(finished):
         predict_row(model, {"text": "a"})
     with pytest.raises(ValueError, match="use embed, index and search"):
         evaluate_model(model, own_rows(finished))
-    with pytest.raises(ValueError, match="--missing is for models that predict"):
+    with pytest.raises(ValueError, match="--missing is for models of prediction, and this one is of retrieval"):
         CliRunner().invoke(app, ["evaluate", model, "--missing"], catch_exceptions=False)
 
 
@@ -116,7 +116,7 @@ def test_reranking_is_for_retrieval(tmp_path):
     tiny_model().save_pretrained(tmp_path)
     tiny_processor().save_pretrained(tmp_path)
     columns = ["--source", "scenes", "--column", "text=statement", "--column", "label=label"]
-    with pytest.raises(ValueError, match="--rerank is for models made with task: retrieval"):
+    with pytest.raises(ValueError, match="--rerank is for models of retrieval, and this one is of prediction"):
         CliRunner().invoke(app, ["evaluate", str(tmp_path), "--rerank", "5", *columns], catch_exceptions=False)
 
 
