@@ -108,7 +108,7 @@ class PatchDecoder(nn.Module):
             device=tokens.device,
             dtype=tokens.dtype,
         )
-        drawn = (self.query + places).expand(len(tokens), -1, -1)
+        drawn = (self.query + places).expand(tokens.shape[0], -1, -1)
         cross_mask = create_bidirectional_mask(
             config=self.config, inputs_embeds=drawn, attention_mask=mask, encoder_hidden_states=tokens
         )

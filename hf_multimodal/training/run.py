@@ -164,7 +164,9 @@ def _check_resumed(config: RunConfig, folder: Path) -> float:
         ValueError: naming what differs; `training`, `card` and `output_dir` may.
     """
     before, now = asdict(RunConfig.load(folder / RUN_FILE)), asdict(config)
-    changed = [key for key in ("task", "seed", "towers", "start_from", "decoder", "model", "data") if before[key] != now[key]]
+    changed = [
+        key for key in ("task", "seed", "towers", "start_from", "decoder", "model", "data") if before[key] != now[key]
+    ]
     if changed:
         raise ValueError(
             f"Cannot resume the run in {str(folder)!r}: {', '.join(changed)} differ from its {RUN_FILE}. Give the same "

@@ -14,6 +14,7 @@ from hf_multimodal import (
     MultimodalForClassification,
     MultimodalForConditionalGeneration,
     MultimodalForMultiTask,
+    MultimodalForPreTraining,
     MultimodalForQuestionAnswering,
     MultimodalForRetrieval,
     MultimodalModel,
@@ -100,6 +101,9 @@ class _ModelTest(ModelTesterMixin):
             inputs["labels"] = torch.zeros(self.model_tester.batch_size, dtype=torch.long)
         if return_labels and model_class is MultimodalForConditionalGeneration:
             inputs["labels"] = inputs["decoder_input_ids"]
+        if return_labels and model_class is MultimodalForPreTraining:
+            hidden = torch.arange(16).expand(self.model_tester.batch_size, -1) % 2 == 0
+            inputs["labels"] = {"masked_language": inputs["input_ids"], "image": hidden}
         if return_labels and model_class is MultimodalForRetrieval:
             inputs["labels"] = torch.arange(self.model_tester.batch_size)
         if return_labels and model_class is MultimodalForMultiTask:
@@ -261,6 +265,25 @@ class GenerationModelTest(_ModelTest, GenerationTesterMixin, unittest.TestCase):
         "eos_token_id": 3,
         "pad_token_id": 0,
     }
+
+    def test_hidden_states_output(self):
+        self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
+        super().test_hidden_states_output()
+
+
+@apply_skips
+class PreTrainingModelTest(_ModelTest, unittest.TestCase):
+    all_model_classes = (MultimodalForPreTraining,)
+    additional_model_inputs = ["pixel_values"]
+    model = {
+        "text": "bert",
+        "image": "timm vit",
+        "pretraining_objectives": {"masked_language": 1.0, "reconstruction": 1.0},
+    }
+
+    def test_attention_outputs(self):
+        self.model_tester.num_hidden_layers = 4 + 2  # layers times modalities, then those that draw the picture
+        super().test_attention_outputs()
 
     def test_hidden_states_output(self):
         self.model_tester.encoder_seq_length = 7 + 17  # the text's tokens and the image's
