@@ -9,7 +9,7 @@ cannot drift. What upstream skips by itself (no GPU, no flash attention, no mixt
 import unittest
 
 NO_LAYERS = "fusions of pooled vectors have no layers whose hidden states or attention could be returned"
-FIRST_IS_A_DICT = "takes the first output for a tensor; here it is a dict (see test_modeling_tasks.py, ..._retrieval.py, ..._pretraining.py)"
+FIRST_IS_A_DICT = "takes the first output for a tensor; here it is a dict (see the model's own tests)"
 EVERY_INPUT = "gives whatever the call takes, clips too, though the processor has no component for them"
 NO_TEXT = "is about token embeddings; this model has no text tower"
 NO_PLACEHOLDERS = "is about placeholders for images in the text; our images stand beside the text"
