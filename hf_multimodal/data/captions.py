@@ -16,8 +16,9 @@ from hf_multimodal.data.loading import is_list_of_texts
 class CaptionRows(Dataset):
     """Rows in which one column holds lists of texts, seen as one row per text; nothing is copied.
 
-    The rows made of one belong to the same `item`: its own where it names one, else its id. A text that an item has had
-    in an earlier row is left out; a row without texts stays, without text.
+    The rows made of one belong to the same `item`: its own where it names one, else its id. A `text` that an item has
+    had in an earlier row is left out; a `label` is not, as nine annotators of ten say more than one. A row without
+    texts stays, without text.
 
     Args:
         rows: Rows as `load_rows(..., text_lists=True)` returns them.
@@ -33,7 +34,7 @@ class CaptionRows(Dataset):
         seen = set()
         for row, (item, listed) in enumerate(zip(items, texts, strict=True)):
             for place, text in enumerate((listed or [None])[: 1 if first_only else None]):
-                if first_only or (item, text) not in seen:
+                if first_only or column == "label" or (item, text) not in seen:
                     self.places.append((row, place))
                 seen.add((item, text))
 

@@ -26,7 +26,8 @@ class MaskingSchema:
     """What stands in the place of labels in pretraining: which parts of the row are hidden.
 
     In training the draw follows torch's random numbers, so the same seed hides the same, on each rank something of its
-    own; a resumed run goes on where it was. In evaluation it follows the row's id, always the same.
+    own; a run resumed at the end of an epoch goes on where it was. In evaluation it follows the row's id, always the
+    same.
 
     Args:
         objectives: Those of `MultimodalConfig.pretraining_objectives`.
@@ -50,6 +51,8 @@ class MaskingSchema:
     def __post_init__(self) -> None:
         """Checks the ratios."""
         for modality, ratio in self.ratios.items():
+            if not isinstance(ratio, (int, float)) or isinstance(ratio, bool):
+                raise ValueError(f"The share of {modality} to hide is {ratio!r}: it is a number.")
             if modality not in DEFAULT_RATIOS:
                 raise ValueError(f"Nothing of {modality!r} can be hidden. Known: {', '.join(DEFAULT_RATIOS)}.")
             if not 0 <= ratio < 1:
@@ -72,6 +75,18 @@ class MaskingSchema:
     def ratio(self, modality: str) -> float:
         """The share of a modality that is hidden."""
         return self.ratios.get(modality, DEFAULT_RATIOS[modality])
+
+    def check_tokenizer(self, tokenizer: Any) -> None:  # noqa: ANN401 (any tokenizer)
+        """Sees that tokens can be hidden.
+
+        Raises:
+            ValueError: if the tokenizer has no token to hide others behind.
+        """
+        if "masked_language" in self.objectives and getattr(tokenizer, "mask_token_id", None) is None:
+            raise ValueError(
+                "The objective masked_language hides tokens behind the tokenizer's mask token, and this one has none: "
+                "add it (tokenizer.add_special_tokens({'mask_token': '[MASK]'})), or leave the objective out."
+            )
 
     def hide(
         self,

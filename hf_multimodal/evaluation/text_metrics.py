@@ -8,6 +8,7 @@ and rouge-score compute the first two (`pip install hf_multimodal[generation]`).
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,8 +27,12 @@ _DIGITS = {**{word: str(number) for number, word in enumerate(_NUMBER_WORDS)}, "
 
 
 def words(text: str) -> list[str]:
-    """Splits a text into lower-case words, without punctuation."""
-    return re.findall(r"\w+(?:['’.-]\w+)*", text.lower())
+    """Splits a text into lower-case words, without accents, at spaces and punctuation.
+
+    A word tokenizer writes "men ' s t - shirt" where the reference has "Men's T-shirt": both are the same words.
+    """
+    plain = unicodedata.normalize("NFKD", text.lower())
+    return re.findall(r"\w+", "".join(x for x in plain if not unicodedata.combining(x)))
 
 
 class _TextMetric(evaluate.Metric):
@@ -55,15 +60,16 @@ class _TextMetric(evaluate.Metric):
 
 
 class Bleu(_TextMetric):
-    """BLEU-4 of the corpus, between 0 and 1, on lower-case text with sacrebleu's own tokens."""
+    """BLEU-4 of the corpus, between 0 and 1, computed by sacrebleu on lower-case words without punctuation."""
 
     citation = "Papineni et al., BLEU: a method for automatic evaluation of machine translation, ACL 2002."
 
     def score(self, predictions: list[str], references: list[list[str]]) -> dict[str, float]:
         """Computes `bleu`."""
-        streams = [list(stream) for stream in zip_longest(*references)]  # None where a row has fewer
-        bleu = _library("sacrebleu").BLEU(lowercase=True)
-        return {"bleu": bleu.corpus_score(predictions, streams).score / 100}
+        plain = [[" ".join(words(text)) for text in own] for own in references]
+        streams = [list(stream) for stream in zip_longest(*plain)]  # None where a row has fewer
+        bleu = _library("sacrebleu").BLEU(tokenize="none")
+        return {"bleu": bleu.corpus_score([" ".join(words(text)) for text in predictions], streams).score / 100}
 
 
 class RougeL(_TextMetric):
@@ -74,7 +80,8 @@ class RougeL(_TextMetric):
     def score(self, predictions: list[str], references: list[list[str]]) -> dict[str, float]:
         """Computes `rougeL`."""
         scorer = _library("rouge_score.rouge_scorer").RougeScorer(["rougeL"])
-        pairs = zip(predictions, references, strict=True)
+        plain = [" ".join(words(text)) for text in predictions]
+        pairs = zip(plain, ([" ".join(words(text)) for text in own] for own in references), strict=True)
         return {"rougeL": float(np.mean([scorer.score_multi(own, text)["rougeL"].fmeasure for text, own in pairs]))}
 
 
@@ -97,7 +104,7 @@ class ExactMatch(_TextMetric):
     def score(self, predictions: list[str], references: list[list[str]]) -> dict[str, float]:
         """Computes `exact_match`."""
         pairs = zip(predictions, references, strict=True)
-        return {"exact_match": float(np.mean([words(text) in [words(x) for x in own] for text, own in pairs]))}
+        return {"exact_match": float(np.mean([_same_words(text) in map(_same_words, own) for text, own in pairs]))}
 
 
 class VqaAccuracy(_TextMetric):
@@ -105,7 +112,8 @@ class VqaAccuracy(_TextMetric):
 
     Of each row it is the mean, over all ways to leave one annotator out, of min(n / 3, 1), with n the others who gave
     the answer. With fewer than three others, as with a single right answer, all of them are enough. Answers are
-    compared without case, punctuation and articles, number words as digits.
+    compared without case, punctuation, spaces and articles, number words as digits ("T-shirt" is "t shirt", "don't"
+    is "dont"); the official evaluation has lists of contractions in the place of leaving out spaces.
     """
 
     citation = "Antol et al., VQA: Visual Question Answering, ICCV 2015."
@@ -190,7 +198,14 @@ def _vqa_score(answer: str, annotators: Sequence[str]) -> float:
 
 
 def _plain(answer: str) -> str:
-    return " ".join(_DIGITS.get(word, word) for word in words(answer) if word not in _ARTICLES)
+    spoken = words(answer.replace(".", ""))  # so that the last letter of U.S.A. is no article
+    kept = "".join(_DIGITS.get(word, word) for word in spoken if word not in _ARTICLES)
+    return kept or answer.strip().lower()
+
+
+def _same_words(text: str) -> list[str]:
+    """The words of a text, or the text itself where it is all punctuation."""
+    return words(text) or [text.strip()]
 
 
 def _library(name: str) -> Any:  # noqa: ANN401 (a module)
@@ -200,6 +215,16 @@ def _library(name: str) -> Any:  # noqa: ANN401 (a module)
         raise ImportError(
             f"{name.partition('.')[0]} is not installed: pip install 'hf_multimodal[generation]'."
         ) from error
+
+
+def check_text_libraries() -> None:
+    """Sees that what computes BLEU and ROUGE-L is there, before hours are spent on texts.
+
+    Raises:
+        ImportError: saying what to install.
+    """
+    for name in ("sacrebleu", "rouge_score.rouge_scorer"):
+        _library(name)
 
 
 def caption_scores(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -230,6 +255,7 @@ __all__ = [
     "VqaAccuracy",
     "answer_scores",
     "caption_scores",
+    "check_text_libraries",
     "cider_scores",
     "words",
 ]

@@ -33,6 +33,7 @@ TOWER_INPUTS = {
     "series": ("series_values", "series_mask", "series_categories"),
 }
 FUSIONS = ("cross_attention", "merged_attention", "bottleneck", "concat", "mean", "weighted", "decision")
+TOKEN_FUSIONS = ("cross_attention", "merged_attention", "bottleneck")  # in which the modalities' tokens meet
 WEIGHTING_FUSIONS = ("weighted", "decision")  # that give each modality a weight, row by row
 CONTRASTIVE_OBJECTIVES = ("infonce", "sigmoid")
 PRETRAINING_OBJECTIVES = ("masked_language", "contrastive", "matching", "reconstruction")
@@ -361,6 +362,7 @@ __all__ = [
     "PROBLEM_TYPES",
     "PROCESSOR_ARGUMENTS",
     "TASK_WEIGHTINGS",
+    "TOKEN_FUSIONS",
     "TOWER_CONFIG_FIELDS",
     "TOWER_INPUTS",
     "WEIGHTING_FUSIONS",

@@ -50,8 +50,8 @@ class MultimodalModelOutput(ModelOutput):
         last_hidden_state: (B, L, H) fused tokens, the modalities one after another in the configuration's order.
         pooler_output: (B, H) one vector per row.
         modality_embeds: (B, M, H) one fused vector per modality.
-        modality_weights: (B, M) each modality's weight, of the fusions that have any (`weighted`, `decision`).
         token_mask: (B, L) long, 1 = a real token of `last_hidden_state`.
+        modality_weights: (B, M) each modality's weight, of the fusions that have any (`weighted`, `decision`).
         hidden_states: tuple of (B, L, H), before each fusion layer and after the last.
         attentions: tuple of (B, heads, L_m, L_m), self-attention per fusion layer and modality.
         cross_attentions: tuple of (B, heads, L_m, L_rest), attention of modality m over all the others, likewise.
@@ -60,8 +60,8 @@ class MultimodalModelOutput(ModelOutput):
     last_hidden_state: torch.Tensor | None = None
     pooler_output: torch.Tensor | None = None
     modality_embeds: torch.Tensor | None = None
+    token_mask: torch.Tensor | None = None  # before what may be missing, so that a tuple has it in its place
     modality_weights: torch.Tensor | None = None
-    token_mask: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     cross_attentions: tuple[torch.Tensor, ...] | None = None

@@ -184,7 +184,8 @@ def load_decoder(language_model: PreTrainedModel, spec: DecoderSpec) -> None:
         output_loading_info=True,
     )
     body = f"{language_model.base_model_prefix}."
-    missing = [name for name in info["missing_keys"] if name.startswith(body) and "cross" not in name]
+    crossing = ("cross", "encoder_attn")  # as transformers names what reads an encoder
+    missing = [name for name in info["missing_keys"] if name.startswith(body) and not any(x in name for x in crossing)]
     _refuse_missing("decoder", str(spec.path), language_model.config, sorted(missing))
     language_model.load_state_dict(loaded.state_dict())
 

@@ -15,7 +15,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
-from .configuration_multimodal import TOWER_INPUTS, MultimodalConfig, check_known
+from .configuration_multimodal import TOKEN_FUSIONS, TOWER_INPUTS, MultimodalConfig, check_known
 from .modeling_heads import ClassificationHead, TokenHead
 from .modeling_losses import NO_LABEL
 from .modeling_outputs import MultimodalModelOutput, MultimodalPreTrainingOutput, TowerOutput
@@ -51,6 +51,19 @@ class MultimodalForPreTraining(MultimodalForRetrieval):
         if not config.pretraining_objectives:
             raise ValueError(
                 "MultimodalForPreTraining needs objectives: pretraining_objectives={'masked_language': 1.0, …}."
+            )
+        if "reconstruction" in config.pretraining_objectives and not any(
+            is_drawn(config, m) for m in config.modalities
+        ):
+            raise ValueError(
+                "The objective 'reconstruction' draws pictures and the spectrograms of a timm backbone, and this model "
+                f"reads neither ({', '.join(config.modalities)}): leave it out, or give another tower."
+            )
+        reads_alone = config.fusion not in TOKEN_FUSIONS and len(config.modalities) > 1
+        if "masked_language" in config.pretraining_objectives and reads_alone:
+            raise ValueError(
+                f"Under fusion={config.fusion!r} the text's tokens never meet the other modalities, so masked_language "
+                f"would not be conditioned on them: take one of {', '.join(TOKEN_FUSIONS)}."
             )
         super().__init__(config)
 
@@ -159,7 +172,9 @@ class MultimodalForPreTraining(MultimodalForRetrieval):
         if "masked_language" in self._weights and "masked_language" in hidden:
             text: Any = fused.last_hidden_state[:, : towers["text"].tokens.shape[1]]  # type: ignore[index]  # it is first
             logits = self.head["masked_language"](text)  # type: ignore[index]
-            targets = hidden["masked_language"]
+            targets, present = hidden["masked_language"], towers["text"].present
+            if present is not None:  # nothing can be guessed of a text that the model did not get
+                targets = targets.masked_fill(~present[:, None], NO_LABEL)
             summed = F.cross_entropy(
                 logits.float().flatten(0, 1), targets.flatten(), ignore_index=NO_LABEL, reduction="sum"
             )

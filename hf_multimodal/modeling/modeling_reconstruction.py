@@ -18,25 +18,20 @@ _LAYERS = 2
 
 
 def patch_grid(pixels: torch.Tensor, patch_size: int) -> tuple[int, int]:
-    """Returns the rows and columns of patches of pictures (B, C, height, width).
-
-    Raises:
-        ValueError: if they do not fill it.
-    """
+    """Returns the rows and columns of patches of pictures (B, C, height, width); the last ones may hang over."""
     height, width = pixels.shape[-2:]
-    if height % patch_size or width % patch_size:
-        raise ValueError(
-            f"A picture or spectrogram of {height} x {width} does not split into patches of {patch_size} x "
-            f"{patch_size}: set reconstruction_patch_size to a divisor of both."
-        )
-    return height // patch_size, width // patch_size
+    return -(-height // patch_size), -(-width // patch_size)
 
 
 def to_patches(pixels: torch.Tensor, patch_size: int) -> torch.Tensor:
-    """Cuts pictures (B, C, height, width) into patches (B, P, C * S * S), rows of the grid one after another."""
-    batch, channels = pixels.shape[:2]
+    """Cuts pictures (B, C, height, width) into patches (B, P, C * S * S), rows of the grid one after another.
+
+    What hangs over at the lower and the right edge is filled with zeros, as with the 101 frames of a spectrogram.
+    """
+    batch, channels, height, width = pixels.shape
     rows, columns = patch_grid(pixels, patch_size)
-    cut = pixels.reshape(batch, channels, rows, patch_size, columns, patch_size)
+    filled = nn.functional.pad(pixels, (0, columns * patch_size - width, 0, rows * patch_size - height))
+    cut = filled.reshape(batch, channels, rows, patch_size, columns, patch_size)
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
 
 
@@ -57,7 +52,8 @@ def hide_patches(pixels: torch.Tensor, hidden: torch.Tensor, patch_size: int) ->
     """
     grid = patch_grid(pixels, patch_size)
     shown = (~hidden).view(-1, 1, *grid).to(pixels.dtype)
-    return pixels * shown.repeat_interleave(patch_size, dim=2).repeat_interleave(patch_size, dim=3)
+    enlarged = shown.repeat_interleave(patch_size, dim=2).repeat_interleave(patch_size, dim=3)
+    return pixels * enlarged[:, :, : pixels.shape[2], : pixels.shape[3]]
 
 
 def reconstruction_loss(predicted: torch.Tensor, patches: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

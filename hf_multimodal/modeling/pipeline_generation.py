@@ -10,6 +10,15 @@ from transformers.utils import ModelOutput
 from .pipeline_rows import RowPipeline
 
 
+def with_length(options: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """Adds how long a text may get to arguments of `generate` that do not say it."""
+    given = options.get("generation_config")
+    named = (options.get("max_new_tokens"), options.get("max_length"))
+    configured = (getattr(given, "max_new_tokens", None), getattr(given, "max_length", None))
+    is_said = any(value is not None for value in (*named, *configured))
+    return dict(options) if is_said else {**options, "max_new_tokens": longest}
+
+
 class MultimodalGenerationPipeline(RowPipeline):
     """Captions, open answers and dialogue; see `RowPipeline` for the rows.
 
@@ -23,20 +32,22 @@ class MultimodalGenerationPipeline(RowPipeline):
 
     def preprocess(self, input_: Mapping[str, Any], **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         """Opens a row's media; a dialogue becomes its text."""
-        if isinstance(input_, Mapping) and input_.get("dialogue") is not None:
-            if input_.get("text") is not None:
-                raise ValueError("A row has either text or dialogue, not both.")
-            turns = self.processor.fold_dialogue(input_["dialogue"])
-            input_ = {**{key: value for key, value in input_.items() if key != "dialogue"}, "text": turns}
+        if isinstance(input_, Mapping) and "dialogue" in input_:
+            row = {key: value for key, value in input_.items() if key != "dialogue"}
+            if input_["dialogue"] is not None:
+                if row.get("text") is not None:
+                    raise ValueError("A row has either text or dialogue, not both.")
+                row["text"] = self.processor.fold_dialogue(input_["dialogue"])
+            input_ = row
         return super().preprocess(input_, **kwargs)
 
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         batch = self.batch_of(input_tensors)
-        if "max_length" not in kwargs:
-            kwargs.setdefault("max_new_tokens", self.processor.decoder_tokenizer.model_max_length - 1)
-        count = kwargs.get("num_return_sequences") or 1
-        written = self.model.generate(**batch, **kwargs)  # type: ignore[operator]  # of a model that writes
-        return ModelOutput(sequences=written.view(len(written) // count, count, -1))
+        longest = self.processor.decoder_tokenizer.model_max_length - 1
+        written = self.model.generate(**batch, **with_length(kwargs, longest))  # type: ignore[operator]  # it writes
+        sequences = getattr(written, "sequences", written)
+        rows = len(batch["modality_mask"])
+        return ModelOutput(sequences=sequences.view(rows, len(sequences) // rows, -1))
 
     def postprocess(self, model_outputs: Mapping[str, Any], **kwargs: Any) -> list[dict[str, str]]:  # noqa: ANN401
         """Turns the token ids of one row into texts."""
@@ -44,4 +55,4 @@ class MultimodalGenerationPipeline(RowPipeline):
         return [{"generated_text": text.strip()} for text in texts]
 
 
-__all__ = ["MultimodalGenerationPipeline"]
+__all__ = ["MultimodalGenerationPipeline", "with_length"]

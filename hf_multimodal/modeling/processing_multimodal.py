@@ -37,6 +37,8 @@ from .processing_rows import (
 from .processing_towers import DEFAULT_NUM_FRAMES, build_components, build_decoder_tokenizer, longest_text
 from .remote_code import AUTO_MAP, CarriesCode, copy_modeling_code
 
+_LONGEST = 100_000  # tokens; a tokenizer that knows no limit names 10^30
+
 
 class MultimodalProcessorKwargs(ProcessingKwargs, total=False):
     """Keyword arguments of the processor's call, by modality."""
@@ -195,7 +197,11 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         """
         tokenizer = self._writer
         end = special_tokens(tokenizer)["eos_token_id"]
-        options = {"add_special_tokens": False, "truncation": True, "max_length": tokenizer.model_max_length - 1}
+        options = {
+            "add_special_tokens": False,
+            "truncation": True,
+            "max_length": min(tokenizer.model_max_length, _LONGEST) - 1,
+        }
         rows = [torch.tensor([*tokenizer(text, **options)["input_ids"], end], dtype=torch.long) for text in texts]
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=NO_LABEL)
 
@@ -290,6 +296,13 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
             raise ValueError(
                 f"The decoder's tokenizer has {len(self.decoder_tokenizer)} tokens, the decoder's embedding only "
                 f"{config.decoder_config.vocab_size}: use its own tokenizer, or resize_token_embeddings."
+            )
+        limit = None if self.decoder_tokenizer is None else longest_text(config.decoder_config)
+        if limit is not None and self.decoder_tokenizer.model_max_length > limit:
+            raise ValueError(
+                f"The decoder's tokenizer cuts texts at {self.decoder_tokenizer.model_max_length} tokens, the decoder "
+                f"has positions for {limit} only: set processor.decoder_tokenizer.model_max_length "
+                f"(decoder.max_length) to {limit} or less."
             )
 
     def _check_series(self, config: PreTrainedConfig) -> None:

@@ -17,11 +17,11 @@ from hf_multimodal.data.columns import ROW_ID, Columns, source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TextSchema, check_labels
 from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS, metrics_json
-from hf_multimodal.evaluation.text_metrics import answer_scores, caption_scores
-from hf_multimodal.evaluation.text_page import write_text_page
+from hf_multimodal.evaluation.text_metrics import answer_scores, caption_scores, check_text_libraries
+from hf_multimodal.evaluation.text_page import TEXT_PAGE, write_text_page
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalGeneration
-from hf_multimodal.modeling.pipeline_generation import MultimodalGenerationPipeline
+from hf_multimodal.modeling.pipeline_generation import MultimodalGenerationPipeline, with_length
 from hf_multimodal.training.inference import load_model, process_state
 from hf_multimodal.training.row_source import RowSource
 
@@ -51,7 +51,7 @@ def write_texts(
     """
     state = process_state()
     collator = MultimodalCollator(processor, None, columns)
-    generation.setdefault("max_new_tokens", processor.decoder_tokenizer.model_max_length - 1)
+    generation = with_length(generation, processor.decoder_tokenizer.model_max_length - 1)
     was_training = model.training
     texts: dict[int, str] = {}
     model.eval()
@@ -107,6 +107,7 @@ def evaluate_generation(
     Raises:
         ValueError: if the model writes nothing, or a row is not usable.
     """
+    check_text_libraries()
     loaded, processor = load_writer(model)
     dataset = rows.load(with_labels=True)
     schema = TextSchema.from_dataset(dataset)
@@ -153,7 +154,8 @@ def predict_texts(model: str, rows: RowSource, *, output: Path, batch_size: int 
     texts = write_texts(loaded, processor, dataset, **options)
     if state.is_main_process:
         _write_predictions(output, dataset, texts, None)
-        (output / METRICS).unlink(missing_ok=True)  # of other predictions, overwritten now
+        for stale in (METRICS, TEXT_PAGE):  # of other predictions, overwritten now
+            (output / stale).unlink(missing_ok=True)
     state.wait_for_everyone()
     return len(dataset)
 

@@ -91,7 +91,8 @@ def draw_rows(
     for modality, patches in (output.reconstructions or {}).items():
         if modality not in originals:
             continue
-        drawn = from_patches(patches, patch_grid(originals[modality], size), size)
+        height, width = originals[modality].shape[-2:]
+        drawn = from_patches(patches, patch_grid(originals[modality], size), size)[..., :height, :width]
         states = {"original": originals[modality], "seen": shown[modality], "drawn": drawn}
         if not hidden[modality].any():
             del states["seen"]

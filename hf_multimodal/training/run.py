@@ -24,6 +24,7 @@ from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
+from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
@@ -224,6 +225,8 @@ def _base_models(config: RunConfig) -> dict[str, list[str]]:
     else:
         specs = parse_towers(config.resolved_towers())
         paths = [weights_path(modality, spec) for modality, spec in specs.items() if spec.loads_weights]
+        decoder = parse_decoder(config.resolved_decoder())
+        paths += [decoder.path] if decoder.path is not None and decoder.loads_weights else []
     hub_ids = [path for path in paths if not Path(path).exists()]
     return {"base_model": hub_ids} if hub_ids else {}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 from hf_multimodal.data.masking import MaskingSchema
+from hf_multimodal.evaluation.text_metrics import check_text_libraries
 from hf_multimodal.hub.model_card import CARD_FIELDS
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import (
@@ -75,6 +76,11 @@ def _check_sections(config: RunConfig) -> None:
         raise ValueError("data.columns.item is for task: retrieval, where rows of one item match: leave it out.")
 
 
+def _check_label_smoothing(config: RunConfig, instead: str) -> None:
+    if config.training.get("label_smoothing_factor"):
+        raise ValueError(f"training.label_smoothing_factor would take the labels away from the model: {instead}.")
+
+
 def _check_retrieval(config: RunConfig) -> None:
     if config.data.columns.get("label"):
         raise ValueError("task: retrieval has no labels, rows match by their item: leave data.columns.label out.")
@@ -91,6 +97,7 @@ def _check_pretraining(config: RunConfig) -> None:
             "task: pretraining needs objectives: model.pretraining_objectives={masked_language: 1, …}. Known: "
             f"{', '.join(PRETRAINING_OBJECTIVES)}."
         )
+    _check_label_smoothing(config, "leave it out")
     options = dict(config.data.masking)
     if not isinstance(options.pop("whole_words", False), bool):
         raise ValueError(f"data.masking.whole_words holds {config.data.masking['whole_words']!r}: it is true or false.")
@@ -99,6 +106,8 @@ def _check_pretraining(config: RunConfig) -> None:
 
 def _check_generation(config: RunConfig) -> None:
     parse_decoder(config.decoder)
+    check_text_libraries()
+    _check_label_smoothing(config, "set model.label_smoothing")
     if config.data.problem_type is not None:
         raise ValueError("data.problem_type is for labels; task: generation writes texts: leave it out.")
     _check_one_task(config)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 import datasets
-from accelerate import PartialState
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, set_seed
+from transformers import set_seed
 
 from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
@@ -27,6 +26,7 @@ from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalG
 from hf_multimodal.modeling.modeling_multimodal import (
     MultimodalForClassification,
     MultimodalForQuestionAnswering,
+    MultimodalModel,
     MultimodalPreTrainedModel,
 )
 from hf_multimodal.modeling.modeling_pretraining import MultimodalForPreTraining
@@ -34,6 +34,7 @@ from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.modeling.series_processing_multimodal import fit_series
+from hf_multimodal.training.row_source import check_model_name
 from hf_multimodal.training.run_config import DEFAULT_SPLITS, RunConfig, check_fields
 
 # keys: run_config.TASKS
@@ -196,8 +197,17 @@ def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrai
         processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
     if isinstance(schema, MaskingSchema):
         options = {"ratios": schema.ratios, "whole_words": schema.whole_words}
-        schema = MaskingSchema.from_config(model.config, rank=PartialState().process_index, **options)
+        schema = MaskingSchema.from_config(model.config, **options)
+        schema.check_tokenizer(processor.tokenizer)
     return model, processor, schema
+
+
+# Fields of a saved configuration that its head and objective read; the rest describe towers and fusion.
+_OF_A_TASK = frozenset(
+    "architectures auto_map bos_token_id class_weights custom_pipelines decoder_config decoder_start_token_id "
+    "eos_token_id focal_gamma id2label is_encoder_decoder label2id label_smoothing num_labels pad_token_id "
+    "pretraining_objectives problem_type task_weighting task_weights tasks".split()
+)
 
 
 def _continued(
@@ -208,20 +218,28 @@ def _continued(
     Raises:
         ValueError: if some of these are not in the folder.
     """
-    saved = AutoConfig.from_pretrained(folder)
+    check_model_name(folder)
+    body: Any = MultimodalModel.from_pretrained(folder)
+    kept = {name: value for name, value in body.config.to_dict().items() if name not in _OF_A_TASK}
     try:
-        config = MultimodalConfig.from_dict({**saved.to_dict(), **fields})
+        config = MultimodalConfig.from_dict({**kept, **fields})
     except StrictDataclassError as error:  # not a ValueError; what it wraps says what to do
         raise ValueError(str(error.__cause__ or error)) from error
     set_seed(seed)
-    model, info = model_class.from_pretrained(folder, config=config, output_loading_info=True)
-    missing = sorted(name for name in info["missing_keys"] if name.startswith("model."))
-    if missing:
+    model: Any = model_class(config)
+    own, saved = model.model.state_dict(), body.state_dict()
+    differing = sorted(name for name in own.keys() | saved.keys() if _shape(own, name) != _shape(saved, name))
+    if differing:
         raise ValueError(
-            f"The model in {folder!r} lacks {len(missing)} weights that this run's towers and fusion need, among them "
-            f"{', '.join(missing[:3])}: leave the fields of model out that change them."
+            f"The model in {folder!r} has other towers or another fusion than this run asks for: {len(differing)} "
+            f"weights differ, among them {', '.join(differing[:3])}. Leave the fields of model out that change them."
         )
+    model.model.load_state_dict(saved)
     return model, MultimodalProcessor.from_pretrained(folder)
+
+
+def _shape(weights: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 (a size, or None)
+    return getattr(weights.get(name), "shape", None)
 
 
 __all__ = ["MODEL_CLASSES", "TEXT_LISTS", "build", "load_splits"]

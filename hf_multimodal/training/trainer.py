@@ -3,6 +3,7 @@
 """The trainer: transformers' own, with hooks only where rows of several modalities need them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -13,6 +14,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import schema_of_model
+from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
@@ -93,6 +95,10 @@ class MultimodalTrainer(Trainer):
             self.compute_metrics = compute_metrics or (None if is_loss else build_compute_metrics(schema.problem_type))
         if hasattr(self.model, "align_special_tokens"):
             self.add_callback(_OwnSpecialTokens())
+        masking = getattr(self.data_collator, "label_schema", None)
+        if isinstance(masking, MaskingSchema):
+            own: Any = self.data_collator
+            self.data_collator = replace(own, label_schema=replace(masking, rank=args.process_index))
         set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:

@@ -114,6 +114,7 @@ def test_whole_words():
 @pytest.mark.parametrize(
     ("ratios", "message"),
     [
+        ({"image": None}, "it is a number"),
         ({"video": 0.1}, "Nothing of 'video' can be hidden"),
         ({"text": 1.0}, "at least 0 and below 1"),
         ({"image": -1}, "it is"),
@@ -124,6 +125,13 @@ def test_ratios_that_are_none(ratios, message):
         MaskingSchema(ALL, ratios=ratios)
 
 
-def test_patches_that_do_not_fit():
-    with pytest.raises(ValueError, match="of 32 x 32 does not split into patches of 7 x 7"):
-        collate(patch_size=7)
+def test_patches_hang_over():
+    assert collate(patch_size=7)["labels"]["image"].shape == (3, 25)
+
+
+def test_a_tokenizer_without_a_mask():
+    tokenizer = tiny_tokenizer()
+    tokenizer.mask_token = None
+    with pytest.raises(ValueError, match="hides tokens behind the tokenizer's mask token"):
+        MaskingSchema(ALL).check_tokenizer(tokenizer)
+    MaskingSchema(("reconstruction",)).check_tokenizer(tokenizer)

@@ -5,6 +5,7 @@
 import evaluate
 import pytest
 
+from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.evaluation import text_metrics
 from hf_multimodal.evaluation.text_metrics import (
     Bleu,
@@ -84,6 +85,26 @@ def test_vqa_accuracy_of_ten_annotators(agreeing, score):
 def test_vqa_accuracy_of_one_answer():
     scores = VqaAccuracy().compute(predictions=["yes", "no"], references=[["yes"], ["yes"]])
     assert scores["vqa_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("metric", [Bleu, RougeL, Cider, ExactMatch, VqaAccuracy])
+def test_what_a_word_tokenizer_writes_is_the_same_text(metric):
+    references = ["Puma Men's Black T-shirt 1.5 l", "Café crème, by Doña Inés (new)", "Two plain blue bags for women"]
+    tokenizer = build_word_tokenizer(references)
+    ids = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in references]
+    written = tokenizer.batch_decode(ids)
+    assert written != references
+    (score,) = metric().compute(predictions=written, references=[[text] for text in references]).values()
+    assert score == pytest.approx(10 if metric is Cider else 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "right"),
+    [("t shirt", "T-shirt"), ("dont", "don't"), ("10000", "10,000"), ("usa", "U.S.A."), ("3", "three")],
+)
+def test_vqa_accuracy_forgives_spelling(given, right):
+    assert VqaAccuracy().compute(predictions=[given], references=[[right]])["vqa_accuracy"] == 1
+    assert VqaAccuracy().compute(predictions=[""], references=[["?"]])["vqa_accuracy"] == 0
 
 
 def test_distinct():

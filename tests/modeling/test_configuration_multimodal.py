@@ -77,7 +77,7 @@ def test_tower_config():
 
 def test_every_modality_has_its_parts():
     assert tuple(TOWER_CONFIG_FIELDS) == tuple(TOWER_CLASSES) == tuple(COMPONENTS) == MODALITIES
-    assert set(TOWER_CONFIG_FIELDS.values()) == set(MultimodalConfig.sub_configs_defaults)
+    assert {*TOWER_CONFIG_FIELDS.values(), "decoder_config"} == set(MultimodalConfig.sub_configs_defaults)
 
 
 def test_every_fusion_has_its_class():

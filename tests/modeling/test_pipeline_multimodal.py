@@ -7,7 +7,8 @@ import torch
 from transformers import pipeline
 
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalForQuestionAnswering
-from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline, collate_rows
+from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
+from hf_multimodal.modeling.pipeline_rows import collate_rows
 from tests.tiny import TEXTS, tiny_model, tiny_pictures, tiny_processor
 
 LABELS = {"id2label": {0: "cat", 1: "dog", 2: "bird"}, "label2id": {"cat": 0, "dog": 1, "bird": 2}}

@@ -6,7 +6,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from transformers import pipeline
+from transformers import GenerationConfig, pipeline
 from typer.testing import CliRunner
 
 from hf_multimodal import MultimodalForConditionalGeneration, MultimodalGenerationPipeline, write_texts
@@ -87,6 +87,13 @@ def test_pipeline(finished, tmp_path):
     assert set(text) == {"generated_text"}
     rows = [{"image": str(tmp_path / "picture.png")}, {"image": picture}, {"image": picture}]
     assert write(rows, batch_size=2, num_beams=2) == [alone] * 3
+    options = GenerationConfig(num_beams=2, num_return_sequences=2, max_new_tokens=4, eos_token_id=None, pad_token_id=0)
+    options.decoder_start_token_id = write.model.config.decoder_start_token_id
+    found = write(rows, batch_size=3, generation_config=options)
+    assert [len(texts) for texts in found] == [2, 2, 2]
+    assert found[0] == found[1] == found[2]
+    assert all(len(text["generated_text"].split()) <= 4 for text in found[0])
+    assert write({"image": picture, "dialogue": None}, num_beams=2) == alone
     several = write({"image": picture}, num_beams=3, num_return_sequences=3)
     assert len({text["generated_text"] for text in several}) == 3
     assert predict_text(str(finished.folder), {"image": picture}, num_beams=2) == alone

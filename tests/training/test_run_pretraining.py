@@ -115,9 +115,29 @@ def test_labels_have_no_place(tmp_path):
         train(RunConfig.from_dict(values))
 
 
+@pytest.mark.parametrize("task", ["classification", "multi_task", "question_answering", "retrieval"])
+def test_from_any_model_to_any_task_the_head_is_new(task, finished, tmp_path):
+    first = (
+        finished.folder if task == "classification" else train(RunConfig.from_dict(tiny_run(tmp_path / "one"))).folder
+    )
+    values = tiny_run(tmp_path / "two", task=task, start_from=str(first), model={}, towers={})
+    columns = values["data"]["columns"]
+    if task == "multi_task":
+        columns["label"] = {"truth": "label", "answer": "answer"}
+    if task == "retrieval":
+        del columns["label"]
+    result = train(RunConfig.from_dict(values))
+    model, _ = load_model(str(result.folder))
+    assert model.config.pretraining_objectives is None
+    assert (model.config.tasks is not None) is (task == "multi_task")
+    old = load_model(str(first))[0].state_dict()
+    heads = [name for name, x in model.state_dict().items() if name.startswith("head.") and "weight" in name]
+    assert all(name not in old or not torch.equal(old[name], model.state_dict()[name]) for name in heads)
+
+
 def test_another_fusion_cannot_go_on(finished, tmp_path):
     values = tiny_run(tmp_path / "task", start_from=str(finished.folder))
     del values["towers"]
     values["model"] = {"fusion": "merged_attention"}
-    with pytest.raises(ValueError, match=r"lacks \d+ weights that this run's towers and fusion need"):
+    with pytest.raises(ValueError, match=r"other towers or another fusion than this run asks for: \d+ weights differ"):
         train(RunConfig.from_dict(values))
