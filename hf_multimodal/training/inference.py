@@ -72,12 +72,14 @@ def _load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalPr
     return loaded, processor
 
 
-def _trainer(
-    model: str, rows: RowSource, scratch: str, batch_size: int
-) -> tuple[MultimodalTrainer, LabelSchema | TaskSchemas]:
-    loaded, processor = _load_predictor(model)
-    schema = labels_from_config(loaded.config)
-    arguments = MultimodalTrainingArguments(
+def evaluation_arguments(scratch: str, batch_size: int) -> MultimodalTrainingArguments:
+    """The arguments of a Trainer that trains nothing.
+
+    Args:
+        scratch: A folder that it may write to.
+        batch_size: Rows per device and step.
+    """
+    return MultimodalTrainingArguments(
         output_dir=scratch,
         per_device_eval_batch_size=batch_size,
         report_to="none",
@@ -85,6 +87,14 @@ def _trainer(
         save_strategy="no",
         load_best_model_at_end=False,
     )
+
+
+def _trainer(
+    model: str, rows: RowSource, scratch: str, batch_size: int
+) -> tuple[MultimodalTrainer, LabelSchema | TaskSchemas]:
+    loaded, processor = _load_predictor(model)
+    schema = labels_from_config(loaded.config)
+    arguments = evaluation_arguments(scratch, batch_size)
     collator = MultimodalCollator(processor, schema, rows.columns)
     return MultimodalTrainer(loaded, arguments, processing_class=processor, data_collator=collator), schema
 
@@ -233,6 +243,7 @@ def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  
 __all__ = [
     "RowSource",
     "evaluate_model",
+    "evaluation_arguments",
     "kind_of_model",
     "load_model",
     "measure_missing_rates",

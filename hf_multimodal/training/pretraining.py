@@ -16,8 +16,7 @@ from hf_multimodal.evaluation.reconstructions import write_reconstructions
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
 from hf_multimodal.modeling.modeling_pretraining import MultimodalForPreTraining
 from hf_multimodal.modeling.modeling_reconstruction import from_patches, hide_patches, patch_grid
-from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.inference import load_model
+from hf_multimodal.training.inference import evaluation_arguments, load_model
 from hf_multimodal.training.output_folder import RUN_FILE
 from hf_multimodal.training.row_source import RowSource
 from hf_multimodal.training.run_config import RunConfig
@@ -55,14 +54,7 @@ def evaluate_pretraining(
     collator = MultimodalCollator(processor, masking_of(model, loaded.config), rows.columns)
     dataset = spread_captions(rows.load(with_labels=False, text_lists=True))
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = MultimodalTrainingArguments(
-            output_dir=scratch,
-            per_device_eval_batch_size=batch_size,
-            report_to="none",
-            eval_strategy="no",
-            save_strategy="no",
-            load_best_model_at_end=False,
-        )
+        arguments = evaluation_arguments(scratch, batch_size)
         trainer = MultimodalTrainer(loaded, arguments, processing_class=processor, data_collator=collator)
         scores = trainer.evaluate(dataset)
         metrics = {name.removeprefix("eval_"): value for name, value in scores.items()}
