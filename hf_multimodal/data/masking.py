@@ -3,7 +3,7 @@
 """What of a row is hidden from a model that learns without labels: tokens of its text, patches of its pictures."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -165,6 +165,12 @@ class MaskingSchema:
         return seen, labels
 
 
+def masking_options(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Turns `data.masking` of a run, shares by modality and `whole_words`, into arguments of `MaskingSchema`."""
+    ratios = {name: value for name, value in section.items() if name != "whole_words"}
+    return {"ratios": ratios, "whole_words": section.get("whole_words", False)}
+
+
 def _word_numbers(ids: torch.Tensor, tokenizer: Any) -> torch.Tensor:  # noqa: ANN401 (any tokenizer)
     """Numbers the words that tokens belong to: (B, L)."""
     return (~_goes_on(tokenizer)[ids]).long().cumsum(1)
@@ -183,4 +189,4 @@ def _goes_on(tokenizer: Any) -> torch.Tensor:  # noqa: ANN401 (any tokenizer)
     )
 
 
-__all__ = ["DEFAULT_RATIOS", "MaskingSchema"]
+__all__ = ["DEFAULT_RATIOS", "MaskingSchema", "masking_options"]

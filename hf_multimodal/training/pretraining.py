@@ -10,7 +10,7 @@ import torch
 
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.masking import MaskingSchema
+from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.evaluation.reconstructions import write_reconstructions
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
@@ -28,9 +28,8 @@ SHOWN = 12
 def masking_of(model: str, config: Any) -> MaskingSchema:  # noqa: ANN401 (a MultimodalConfig)
     """Returns what a saved model's run has hidden; the defaults where the folder holds no run."""
     run_file = Path(model) / RUN_FILE
-    options = dict(RunConfig.load(run_file).data.masking) if run_file.is_file() else {}
-    whole_words = bool(options.pop("whole_words", False))
-    return MaskingSchema.from_config(config, whole_words=whole_words, **({"ratios": options} if options else {}))
+    section = RunConfig.load(run_file).data.masking if run_file.is_file() else {}
+    return MaskingSchema.from_config(config, **masking_options(section))
 
 
 def evaluate_pretraining(

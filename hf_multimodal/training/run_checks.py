@@ -5,7 +5,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from hf_multimodal.data.masking import MaskingSchema
+from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.evaluation.text_metrics import check_text_libraries
 from hf_multimodal.hub.model_card import CARD_FIELDS
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
@@ -98,10 +98,10 @@ def _check_pretraining(config: RunConfig) -> None:
             f"{', '.join(PRETRAINING_OBJECTIVES)}."
         )
     _check_label_smoothing(config, "leave it out")
-    options = dict(config.data.masking)
-    if not isinstance(options.pop("whole_words", False), bool):
-        raise ValueError(f"data.masking.whole_words holds {config.data.masking['whole_words']!r}: it is true or false.")
-    MaskingSchema((), ratios=options)
+    options = masking_options(config.data.masking)
+    if not isinstance(options["whole_words"], bool):
+        raise ValueError(f"data.masking.whole_words holds {options['whole_words']!r}: it is true or false.")
+    MaskingSchema((), **options)
 
 
 def _check_generation(config: RunConfig) -> None:

@@ -15,7 +15,7 @@ from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.loading import limit_rows, load_rows
-from hf_multimodal.data.masking import DEFAULT_RATIOS, MaskingSchema
+from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.modeling.configuration_multimodal import (
@@ -114,14 +114,6 @@ def _with_tokenizer(towers: dict[str, Any], train: datasets.Dataset) -> dict[str
     return {**towers, "text": {**text, "tokenizer": tokenizer, "config": backbone}}
 
 
-def _masking(config: RunConfig) -> MaskingSchema:
-    """What a pretraining run hides; patch size and what is drawn follow from the model, once it is there."""
-    options = dict(config.data.masking)
-    whole_words = bool(options.pop("whole_words", False))
-    objectives = tuple(config.model["pretraining_objectives"])
-    return MaskingSchema(objectives, ratios={**DEFAULT_RATIOS, **options}, whole_words=whole_words)
-
-
 def _decoder_from_rows(config: RunConfig, train: datasets.Dataset, schema: TextSchema) -> dict[str, Any]:
     """The decoder's description, with what it takes from the training rows: its vocabulary."""
     decoder = config.resolved_decoder()
@@ -144,7 +136,7 @@ def _label_schema(config: RunConfig, train: datasets.Dataset) -> Schema:
     if config.task == "generation":
         return TextSchema.from_dataset(train)
     if config.task == "pretraining":
-        return _masking(config)
+        return MaskingSchema(tuple(config.model["pretraining_objectives"]))  # the rest follows from the model
     types = config.data.problem_type
     if config.task != "multi_task":
         return _schema_of_one(config, LabelSchema.from_dataset(train, problem_type=cast(str | None, types)), train)
@@ -196,8 +188,7 @@ def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrai
     if config.data.max_length is not None and "text" in processor.modalities:
         processor.tokenizer.model_max_length = config.data.max_length  # saved: texts are cut alike everywhere
     if isinstance(schema, MaskingSchema):
-        options = {"ratios": schema.ratios, "whole_words": schema.whole_words}
-        schema = MaskingSchema.from_config(model.config, **options)
+        schema = MaskingSchema.from_config(model.config, **masking_options(config.data.masking))
         schema.check_tokenizer(processor.tokenizer)
     return model, processor, schema
 
