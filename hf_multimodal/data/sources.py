@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_multimodal.data.scenes import SPLITS, make_scenes
 from hf_multimodal.modeling.audio_opening import AudioError, encode_wav
@@ -235,9 +237,29 @@ def _open_file(path: Path, request: _Request) -> OpenedSource:
 
 def _load_table(files: list[Path], split: str, suffix: str, request: _Request) -> Rows:
     builder, format_options = TABLE_FORMATS[suffix]
+    if suffix == ".parquet":
+        files = _parquet_with_rows(files)
     data_files = {split.split("[")[0]: [str(path.resolve()) for path in files]}
     options = {**format_options, **request.options}
     return _load(builder, str(files[0]), data_files=data_files, split=split, streaming=request.streaming, **options)
+
+
+def _parquet_with_rows(files: list[Path]) -> list[Path]:
+    """Leaves out files of no rows, on which `datasets` fails ("BatchSize must be greater than 0").
+
+    Raises:
+        ValueError: if none holds a row, or one is not whole.
+    """
+    filled = []
+    for path in files:
+        try:
+            if pq.read_metadata(path).num_rows:
+                filled.append(path)
+        except pa.ArrowInvalid as error:
+            raise _unreadable(str(path), "parquet", error) from error
+    if not filled:
+        raise ValueError(f"{', '.join(str(path) for path in files)}: there are no rows.")
+    return filled
 
 
 def _load(builder: str, name: str, **arguments: Any) -> Rows:  # noqa: ANN401 (of datasets.load_dataset)
@@ -246,8 +268,11 @@ def _load(builder: str, name: str, **arguments: Any) -> Rows:  # noqa: ANN401 (o
     except StopIteration as error:  # of `datasets`, streaming a file of nothing
         raise ValueError(f"{name!r} has no rows.") from error
     except (datasets.exceptions.DatasetGenerationError, ValueError) as error:  # Arrow's own errors are ValueErrors.
-        reason = error.__cause__ or error
-        raise ValueError(f"{name!r} cannot be read as {builder}: {reason}. Check that the file is whole.") from error
+        raise _unreadable(name, builder, error.__cause__ or error) from error
+
+
+def _unreadable(name: str, builder: str, reason: BaseException) -> ValueError:
+    return ValueError(f"{name!r} cannot be read as {builder}: {reason}. Check that the file is whole.")
 
 
 def _open_hub(name: str, request: _Request) -> Rows:

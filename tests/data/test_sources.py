@@ -6,6 +6,8 @@ import json
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -218,6 +220,17 @@ def test_damaged_tables(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"'.*{name}' cannot be read as \w+: .*Check that the file is whole"):
         load(tmp_path / name)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_parquet_files_of_no_rows(tmp_path, streaming):
+    rows = pa.table({"title": ["a", "b"], "picture": [None, None]})
+    pq.write_table(rows.slice(0, 0), tmp_path / "train-0.parquet")
+    with pytest.raises(ValueError, match=r"train-0.parquet: there are no rows"):
+        load(tmp_path, columns={"text": "title"}, streaming=streaming)
+    pq.write_table(rows, tmp_path / "train-1.parquet")
+    loaded = load(tmp_path, columns={"text": "title"}, streaming=streaming)
+    assert [row["text"] for row in loaded] == ["a", "b"]
 
 
 def test_folder_without_rows(tmp_path):
