@@ -59,12 +59,17 @@ class EmbeddingManifest:
         """Reads it from a folder.
 
         Raises:
-            ValueError: if there is none.
+            ValueError: if there is none, or another version of this package wrote it.
         """
         file = folder / MANIFEST
         if not file.is_file():
             raise ValueError(f"{str(folder)!r} holds no embeddings ({MANIFEST} is missing): make them with `embed`.")
-        return cls(**json.loads(file.read_text(encoding="utf-8")))
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except TypeError as error:
+            raise ValueError(
+                f"{str(file)!r} was written by another version of this package ({error}): embed the rows again."
+            ) from error
 
 
 def prepare_folder(output: Path, manifest: EmbeddingManifest) -> None:

@@ -88,6 +88,14 @@ def test_continues_where_it_was_killed(model_folder, rows, tmp_path, monkeypatch
     assert len(written) == 3
 
 
+def test_a_manifest_of_another_version_is_refused(model_folder, rows, tmp_path):
+    embed(model_folder, rows, tmp_path / "out")
+    manifest = tmp_path / "out" / MANIFEST
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "pooling": "mean"}))
+    with pytest.raises(ValueError, match=r"written by another version of this package \(.*'pooling'\): embed the rows"):
+        list(read_parts(tmp_path / "out"))
+
+
 def test_captions_are_embedded_one_by_one(model_folder, tmp_path):
     listed = [{**item, "title": [item["title"], "one square"]} for item in make_items(3)]
     source = row_source(write_items(tmp_path / "listed.parquet", listed))
