@@ -18,7 +18,7 @@ def evaluate(
     split: Split = None,
     column: Column = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder to write metrics.json, predictions.parquet and so on to.")
+        Path | None, typer.Option(help="Folder to write metrics.json, predictions.parquet, report.html and so on to.")
     ] = None,
     batch_size: BatchSize = 64,
     missing: Annotated[
@@ -28,6 +28,10 @@ def evaluate(
         int, typer.Option(min=0, help="Of retrieval: also rerank so many candidates of each query by the match head.")
     ] = 0,
     num_beams: NumBeams = 1,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="Also score the rows of each value of this column, in report.html."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
@@ -43,12 +47,18 @@ def evaluate(
         ("--rerank", rerank > 0, "retrieval"),
         ("--num-beams", num_beams > 1, "generation"),
         ("--missing", missing, "prediction"),
+        ("--slice", bool(slices), "prediction"),
     ):
         if is_given and kind != own:
             raise ValueError(f"{name} is for models of {own}, and this one is of {kind}: leave it out.")
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
     options: dict[str, Any] = {"output": output, "batch_size": batch_size}
-    options.update({"retrieval": {"rerank": rerank}, "generation": {"num_beams": num_beams}}.get(kind, {}))
+    options_of: dict[str, dict[str, Any]] = {
+        "retrieval": {"rerank": rerank},
+        "generation": {"num_beams": num_beams},
+        "prediction": {"slices": slices or ()},
+    }
+    options.update(options_of.get(kind, {}))
     metrics = _evaluator(kind)(model, rows, **options)
     if PartialState().is_main_process:
         typer.echo(format_metrics({rows.split or "rows": metrics}))

@@ -1,76 +1,18 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics as `evaluate` modules; scikit-learn computes, the module accumulates and binds."""
+"""Which metrics belong to which problem, and a Trainer's hook that computes them."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import datasets
 import evaluate
 import numpy as np
 import torch
-from sklearn import metrics as sk
 
+from hf_multimodal.evaluation.label_metrics import F1, Accuracy, MeanSquaredError, ScoredAnswerAccuracy
 from hf_multimodal.evaluation.retrieval_metrics import embedding_scores, score_names
 from hf_multimodal.modeling.modeling_losses import known_rows
-
-_CITATION = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12, 2011."
-
-
-class _ScikitLearnMetric(evaluate.Metric):
-    """An `evaluate.Metric` in memory whose predictions and references are numbers, or one list of them per row."""
-
-    score_name = ""
-    dtype = "int64"
-
-    def __init__(self, *, multi_label: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 (evaluate.Metric's own)
-        self.multi_label = multi_label
-        super().__init__(config_name="multilabel" if multi_label else "default", keep_in_memory=True, **kwargs)
-
-    def _info(self) -> evaluate.MetricInfo:
-        value: Any = datasets.Value(self.dtype)
-        feature = datasets.Sequence(value) if self.multi_label else value
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation=_CITATION,
-            features=datasets.Features({"predictions": feature, "references": feature}),
-        )
-
-
-class Accuracy(_ScikitLearnMetric):
-    """Share of rows predicted exactly right (for several labels per row: all of them)."""
-
-    def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
-        return {"accuracy": float(sk.accuracy_score(references, predictions))}
-
-
-class F1(_ScikitLearnMetric):
-    """Harmonic mean of precision and recall, averaged over the classes (macro by default)."""
-
-    def _compute(self, predictions: list, references: list, average: str = "macro", **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
-        return {"f1": float(sk.f1_score(references, predictions, average=average, zero_division=0))}
-
-
-class ScoredAnswerAccuracy(_ScikitLearnMetric):
-    """Mean score of the answers given, where an answer may be right to a degree (VQA, Antol et al. 2015)."""
-
-    def _info(self) -> evaluate.MetricInfo:
-        features: Any = {"predictions": datasets.Value("int64")}
-        features["references"] = datasets.Sequence(datasets.Value("float64"))
-        return evaluate.MetricInfo(description=self.__doc__, citation=_CITATION, features=datasets.Features(features))
-
-    def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
-        return {"accuracy": float(np.mean([scores[i] for i, scores in zip(predictions, references, strict=True)]))}
-
-
-class MeanSquaredError(_ScikitLearnMetric):
-    """Mean squared difference, averaged over the targets."""
-
-    dtype = "float64"
-
-    def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
-        return {"mse": float(sk.mean_squared_error(references, predictions))}
 
 
 def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray:
@@ -192,11 +134,7 @@ def compute_scores(logits: np.ndarray, labels: np.ndarray, problem_type: str) ->
 
 
 __all__ = [
-    "F1",
-    "Accuracy",
-    "MeanSquaredError",
     "ProblemType",
-    "ScoredAnswerAccuracy",
     "build_compute_metrics",
     "choice_metric",
     "compute_scores",

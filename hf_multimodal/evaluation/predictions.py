@@ -51,6 +51,7 @@ def write_predictions(
     schema: LabelSchema | TaskSchemas,
     references: Any = None,  # noqa: ANN401 (described below)
     weights: Mapping[str, np.ndarray] | None = None,
+    present: Sequence[Sequence[str]] | None = None,
 ) -> Path:
     """Writes one line per row: id, prediction, a score per label, and the reference where there is one.
 
@@ -62,6 +63,7 @@ def write_predictions(
         schema: What the labels are.
         references: Labels as the collator made them.
         weights: Modality -> its weight in each row, of the fusions that have any: columns `weight_MODALITY`.
+        present: Each row's modalities: the column `modalities`.
 
     Returns:
         The file.
@@ -77,6 +79,8 @@ def write_predictions(
             columns.update({f"{task}_{name}": values for name, values in made.items()})
         metadata = {"tasks": json.dumps(schema.tasks)}
     columns.update({f"weight_{modality}": values.tolist() for modality, values in (weights or {}).items()})
+    if present is not None:
+        columns["modalities"] = present
     table = pa.table(columns).replace_schema_metadata(metadata)
     partial, target = folder / f"{PREDICTIONS}.partial", folder / PREDICTIONS
     pq.write_table(table, partial)

@@ -2,27 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """A saved model on new rows: evaluation and prediction, on one process or sharded over several by the Trainer."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import datasets
+import numpy as np
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, labels_from_config
-from hf_multimodal.evaluation.metrics import metric_names
+from hf_multimodal.evaluation.detailed_scores import ScoredRows, detailed_scores
+from hf_multimodal.evaluation.metrics import known_labels, metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json, write_predictions
+from hf_multimodal.evaluation.report import ReportFacts, present_modalities, write_report
 from hf_multimodal.modeling.configuration_multimodal import WEIGHTING_FUSIONS, check_known
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.output_folder import TRAINING_LOG
 from hf_multimodal.training.row_source import RowSource, check_model_name
 from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -112,29 +117,35 @@ def _predict(trainer: MultimodalTrainer, dataset: datasets.Dataset) -> tuple[Any
 
 
 def evaluate_model(
-    model: str, rows: RowSource, *, output: Path | None = None, batch_size: int = 64
+    model: str, rows: RowSource, *, output: Path | None = None, batch_size: int = 64, slices: Sequence[str] = ()
 ) -> dict[str, float]:
     """Computes the metrics of a saved model on labelled rows.
 
     Args:
         model: Folder or Hub id.
         rows: The rows.
-        output: Folder for `metrics.json` and `predictions.parquet`, or None.
+        output: Folder for `metrics.json`, `predictions.parquet` and `report.html`, or None.
         batch_size: Rows per device and step.
+        slices: Columns of the source whose values the report scores one by one.
 
     Returns:
-        Metric -> value.
+        Metric -> value; of several tasks named `TASK_METRIC`.
 
     Raises:
         ValueError: if a label is not one the model knows, or a row is not usable.
     """
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
-        dataset = rows.load(with_labels=True)
+        dataset = rows.load(with_labels=True, keep=slices)
         _check_reference(dataset, schema, rows)
         result, weights = _predict(trainer, dataset)
+        tasks = _scored_rows(schema, result.predictions, result.label_ids)
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
+        for task in tasks:
+            own = detailed_scores(task)
+            metrics.update({f"{task.name}_{name}" if task.name else name: value for name, value in own.items()})
         if output is not None and trainer.is_world_process_zero():
+            modalities = cast(Any, trainer.model).config.modalities
             write_predictions(
                 output,
                 row_ids=dataset["row_id"],
@@ -142,9 +153,32 @@ def evaluate_model(
                 schema=schema,
                 references=result.label_ids,
                 weights=weights,
+                present=present_modalities(dataset, modalities),
             )
             (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
+            facts = ReportFacts(
+                Path(model).resolve().name, rows.name, rows.split, modalities, slices, _training_log(model)
+            )
+            write_report(output, dataset, tasks, facts)
     return metrics
+
+
+def _scored_rows(schema: LabelSchema | TaskSchemas, logits: Any, labels: Any) -> list[ScoredRows]:  # noqa: ANN401 (arrays, or mappings of task to them)
+    """Takes each task's rows that have a label."""
+    if isinstance(schema, LabelSchema):
+        return [ScoredRows(schema, np.asarray(logits), np.asarray(labels), np.arange(len(labels)))]
+    scored = []
+    for task, own in schema.schemas.items():
+        count = len(logits[task])
+        known = np.flatnonzero(known_labels(labels[task])) if task in labels else np.zeros(0, dtype=int)
+        references = np.asarray(labels[task])[known] if task in labels else np.zeros(count)[known]
+        scored.append(ScoredRows(own, np.asarray(logits[task])[known], references, known, task))
+    return scored
+
+
+def _training_log(model: str) -> list[dict[str, Any]]:
+    file = Path(model) / TRAINING_LOG
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
 def measure_missing_rates(

@@ -9,6 +9,7 @@ from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS
 
 RUN_FILE = "run_config.yaml"
 CHECKPOINTS = "checkpoints"
+TRAINING_LOG = "training_log.json"  # what the Trainer logged, step by step
 
 
 def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> None:

@@ -85,16 +85,24 @@ class RowSource:
         )
 
     @property
+    def name(self) -> str:
+        """What the source is called: a Hub id, or the last part of a path."""
+        if not isinstance(self.source, (str, Path)):
+            return "rows in memory"
+        is_local = Path(self.source).expanduser().exists()
+        return Path(self.source).resolve().name if is_local else str(self.source)
+
+    @property
     def description(self) -> dict[str, Any]:
         """Which rows these are, as JSON; rows in memory are not told apart."""
         source = str(self.source) if isinstance(self.source, (str, Path)) else "rows in memory"
         told = {name: getattr(self, name) for name in ("split", "columns", "options", "limit", "seed")}
         return {"source": source, **told}
 
-    def load(self, *, with_labels: bool, text_lists: bool = False) -> datasets.Dataset:
-        """Loads the rows, with or without their label column."""
+    def load(self, *, with_labels: bool, text_lists: bool = False, keep: Sequence[str] = ()) -> datasets.Dataset:
+        """Loads the rows, with or without their label column, and with further columns."""
         left_out = () if with_labels else ("label",)
-        return limit_rows(self._load(left_out, text_lists=text_lists), self.limit, self.seed)
+        return limit_rows(self._load(left_out, text_lists=text_lists, keep=keep), self.limit, self.seed)
 
     def stream(self, modality: str, *, keep: Sequence[str] = ()) -> Rows:
         """Opens the rows with one modality's column, read as they are needed where they are not limited in number.

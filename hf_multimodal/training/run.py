@@ -30,7 +30,13 @@ from hf_multimodal.modeling.configuration_towers import parse_towers, weights_pa
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.generation import score_texts
-from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE, check_output_folder, prepare_output_folder
+from hf_multimodal.training.output_folder import (
+    CHECKPOINTS,
+    RUN_FILE,
+    TRAINING_LOG,
+    check_output_folder,
+    prepare_output_folder,
+)
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
@@ -206,6 +212,7 @@ def _write_results(
 ) -> None:
     folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
     (folder / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
+    (folder / TRAINING_LOG).write_text(metrics_json(trainer.state.log_history), encoding="utf-8")
     facts = CardFacts(
         architecture=type(model).__name__,
         metrics={role: values for role, values in metrics.items() if role != "training"},

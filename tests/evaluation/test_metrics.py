@@ -7,14 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hf_multimodal.evaluation.metrics import (
-    F1,
-    Accuracy,
-    MeanSquaredError,
-    build_compute_metrics,
-    choice_metric,
-    metric_names,
-)
+from hf_multimodal.evaluation.label_metrics import F1, Accuracy, MeanSquaredError
+from hf_multimodal.evaluation.metrics import build_compute_metrics, choice_metric, metric_names
 
 
 def scores(logits, labels, problem_type):

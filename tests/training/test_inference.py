@@ -4,10 +4,14 @@
 
 import json
 
+import evaluate
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
+from hf_multimodal.evaluation.evaluator import MultimodalEvaluator
+from hf_multimodal.evaluation.label_metrics import load_metric
 from hf_multimodal.training.inference import (
     RowSource,
     evaluate_model,
@@ -35,6 +39,32 @@ def test_evaluation_of_the_saved_model_gives_the_same_metrics(finished, tmp_path
     assert table["row_id"] == [f"test-{i:06d}" for i in range(20)]
     right = [p == r for p, r in zip(table["prediction"], table["reference"], strict=True)]
     assert sum(right) / len(right) == metrics["accuracy"]
+
+
+def test_the_report_beside_the_metrics(finished, tmp_path):
+    rows = RowSource.for_model(str(finished.folder), source=None, split="test", columns=None)
+    metrics = evaluate_model(str(finished.folder), rows, output=tmp_path, slices=["template"])
+    page = (tmp_path / "report.html").read_text()
+    assert "By template" in page
+    assert "Training" in page  # the run's curves
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pydict()
+    assert table["modalities"] == [["text", "image"]] * 20
+    truth = [r == "true" for r in table["reference"]]
+    assert metrics["roc_auc"] == pytest.approx(roc_auc_score(truth, [x[1] for x in table["scores"]]), abs=1e-6)
+
+
+def test_the_evaluator(finished):
+    options = {"columns": {"text": "statement", "image": "image", "label": "label"}, "split": "test", "num_rows": 20}
+    evaluator, folder = MultimodalEvaluator(), str(finished.folder)
+    result = evaluator.compute(folder, "scenes", **options)
+    assert result["accuracy"] == finished.metrics["test"]["accuracy"]
+    combined = evaluate.combine([load_metric("accuracy"), load_metric("ece")])
+    result = evaluator.compute(folder, "scenes", metric=combined, **options)
+    assert result["accuracy"] == finished.metrics["test"]["accuracy"]
+    assert 0 <= result["ece"] <= 1
+    result = evaluator.compute(folder, "scenes", strategy="bootstrap", n_resamples=20, random_state=0, **options)
+    low, high = result["accuracy"]["confidence_interval"]
+    assert low <= result["accuracy"]["score"] <= high
 
 
 def test_evaluation_takes_the_rows_the_run_took(tmp_path):

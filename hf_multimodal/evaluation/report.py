@@ -1,0 +1,256 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`report.html`: scores, curves, slices and the rows a model is most wrong about, in one file that opens from disk."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_multimodal.evaluation.detailed_scores import (
+    LEVEL,
+    RESAMPLES,
+    ScoredRows,
+    class_scores,
+    detailed_scores,
+    score_intervals,
+)
+from hf_multimodal.evaluation.label_metrics import ConfusionMatrix, confidences
+from hf_multimodal.evaluation.page import shown_row, write_page
+from hf_multimodal.evaluation.plots import (
+    calibration_plot,
+    curves_plot,
+    precision_recall_plot,
+    roc_plot,
+    shown_classes,
+    values_plot,
+)
+from hf_multimodal.evaluation.slices import slice_scores
+
+REPORT = "report.html"
+SHOWN_WRONG = 24
+_MOST_MATRIX_LABELS = 20
+_SHOWN_PAIRS = 12
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """What the report says of model and rows, beside the scores.
+
+    Attributes:
+        model: The model's name.
+        source: Where the rows are from.
+        split: Their split, if there is one.
+        modalities: What the model reads.
+        slices: Columns of the dataset whose values are scored one by one.
+        history: A Trainer's log of the training, if it is known.
+    """
+
+    model: str
+    source: str
+    split: str | None
+    modalities: Sequence[str]
+    slices: Sequence[str] = ()
+    history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+def write_report(folder: Path, dataset: Any, tasks: Sequence[ScoredRows], facts: ReportFacts) -> Path:  # noqa: ANN401 (a datasets.Dataset)
+    """Writes `report.html`.
+
+    Args:
+        folder: Where it goes.
+        dataset: The rows as `load_rows` returns them, with the columns of `facts.slices`.
+        tasks: Each task's rows that have a label.
+        facts: What else it says.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {name: dataset[name] for name in facts.slices}
+    present = present_modalities(dataset, facts.modalities)
+    if len(set(map(tuple, present))) > 1:
+        columns["modalities of the row"] = present
+    return write_page(
+        folder / REPORT,
+        "report.html",
+        model=facts.model,
+        source=facts.source,
+        split=facts.split,
+        modalities=facts.modalities,
+        count=len(dataset),
+        level=round(100 * LEVEL),
+        resamples=RESAMPLES,
+        tasks=[_task(task, dataset, columns, facts.modalities) for task in tasks],
+        training=_training_plots(facts.history),
+    )
+
+
+def present_modalities(dataset: Any, modalities: Sequence[str]) -> list[list[str]]:  # noqa: ANN401 (a datasets.Dataset)
+    """Says of each row which modalities it has.
+
+    Args:
+        dataset: The rows as `load_rows` returns them.
+        modalities: Those the model reads.
+    """
+    there = [name for name in modalities if name in dataset.column_names]
+    table = dataset.select_columns(there).with_format("arrow") if there else None
+    if table is None:
+        return [[] for _ in range(len(dataset))]
+    valid = {name: table[:][name].is_valid().to_pylist() for name in there}
+    return [[name for name in there if valid[name][i]] for i in range(len(dataset))]
+
+
+def _task(
+    rows: ScoredRows,
+    dataset: Any,  # noqa: ANN401 (a datasets.Dataset)
+    columns: Mapping[str, Sequence[Any]],
+    modalities: Sequence[str],
+) -> dict[str, Any]:
+    known = len(rows.rows) > 0
+    is_single = rows.problem_type == "single_label_classification"
+    return {
+        "name": rows.name,
+        "rows": len(rows.rows),
+        "majority": _majority(rows) if is_single and known else None,
+        "scores": _scores(rows),
+        "plots": _plots(rows) if known else [],
+        "matrix": _matrix(rows) if is_single and known and rows.schema.num_labels <= _MOST_MATRIX_LABELS else None,
+        "confused": _confused(rows) if is_single and known else [],
+        "classes": class_scores(rows) if rows.has_classes and known else [],
+        "slices": [_sliced(rows, name, values) for name, values in columns.items()] if known else [],
+        "wrong_title": "Farthest off" if rows.problem_type == "regression" else "Most confidently wrong",
+        "wrong": [_wrong_row(rows, k, dataset, modalities) for k in most_wrong(rows)],
+    }
+
+
+def _majority(rows: ScoredRows) -> dict[str, Any]:
+    label, count = Counter(rows.references.tolist()).most_common(1)[0]
+    return {"label": rows.schema.names[int(label)], "share": count / len(rows.rows)}
+
+
+def _scores(rows: ScoredRows) -> list[dict[str, Any]]:
+    intervals = score_intervals(rows) if len(rows.rows) > 1 else {}
+    return [
+        {"name": name, **dict(zip(("value", "low", "high"), (_finite(x) for x in (value, *ends)), strict=True))}
+        for name, value in detailed_scores(rows).items()
+        for ends in [intervals.get(name, (math.nan, math.nan))]
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _plots(rows: ScoredRows) -> list[dict[str, Any]]:
+    if rows.problem_type == "regression":
+        return [{"name": "Predicted over true values", "svg": values_plot(rows)}]
+    if not rows.has_classes:
+        return []
+    plots = [{"name": "Calibration", "svg": calibration_plot(rows)}]
+    if shown_classes(rows):
+        plots = [
+            {"name": "ROC", "svg": roc_plot(rows)},
+            {"name": "Precision and recall", "svg": precision_recall_plot(rows)},
+            *plots,
+        ]
+    return plots
+
+
+def _counts(rows: ScoredRows) -> np.ndarray:
+    computed: Any = ConfusionMatrix().compute(
+        predictions=rows.predictions, references=rows.references.astype(np.int64), num_labels=rows.schema.num_labels
+    )
+    return np.array(computed["confusion_matrix"])
+
+
+def _matrix(rows: ScoredRows) -> dict[str, Any]:
+    counts, names = _counts(rows), rows.schema.names
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    lines = [
+        {"label": names[i], "cells": [{"count": int(n), "share": float(x)} for n, x in zip(line, part, strict=True)]}
+        for i, (line, part) in enumerate(zip(counts, shares, strict=True))
+    ]
+    return {"labels": names, "lines": lines}
+
+
+def _confused(rows: ScoredRows) -> list[dict[str, Any]]:
+    counts, names = _counts(rows), rows.schema.names
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:_SHOWN_PAIRS]
+    pairs = [np.unravel_index(k, counts.shape) for k in order if counts.flat[k]]
+    return [{"true": names[i], "predicted": names[j], "rows": int(counts[i, j])} for i, j in pairs]
+
+
+def _sliced(rows: ScoredRows, name: str, values: Sequence[Any]) -> dict[str, Any]:
+    parts, more = slice_scores(rows, values)
+    is_share = rows.problem_type != "regression"
+    return {
+        "name": name,
+        "metric": "accuracy" if is_share else "squared error",
+        "is_share": is_share,
+        "parts": [asdict(part) for part in parts],
+        "more": more,
+    }
+
+
+def most_wrong(rows: ScoredRows, count: int = SHOWN_WRONG) -> list[int]:
+    """Chooses the wrong rows that the model is surest of, of regression those it is farthest off: places in `rows`."""
+    if not len(rows.rows):
+        return []
+    if rows.problem_type == "regression":
+        badness = -rows.right
+    elif rows.multi_label:
+        badness = np.abs(rows.scores - rows.truth).max(1)
+    else:
+        badness = rows.scores[np.arange(len(rows.rows)), rows.predictions]
+    wrong = np.flatnonzero(rows.right < 1) if rows.problem_type != "regression" else np.arange(len(rows.rows))
+    if rows.problem_type == "scored_answers":
+        wrong = np.flatnonzero(rows.right == 0)
+    return wrong[np.argsort(-badness[wrong], kind="stable")][:count].tolist()
+
+
+def _wrong_row(rows: ScoredRows, place: int, dataset: Any, modalities: Sequence[str]) -> dict[str, Any]:  # noqa: ANN401 (a datasets.Dataset)
+    names, predicted, reference = rows.schema.names, rows.predictions[place], rows.references[place]
+    confidence = None
+    if rows.problem_type == "regression":
+        told, true = (", ".join(f"{x:.4g}" for x in np.atleast_1d(value)) for value in (predicted, reference))
+    elif rows.multi_label:
+        told, true = (
+            ", ".join(n for n, on in zip(names, value, strict=True) if on) or "(none)"
+            for value in (predicted, reference)
+        )
+        sure, _ = confidences(rows.scores[[place]], rows.truth[[place]], multi_label=True)
+        confidence = float(sure.max())
+    else:
+        told, confidence = names[int(predicted)], float(rows.scores[place, predicted])
+        if rows.problem_type == "scored_answers":
+            true = ", ".join(names[k] for k in np.flatnonzero(reference)) or "(none of the answers)"
+        else:
+            true = names[int(reference)]
+    shown = shown_row(dataset[int(rows.rows[place])], modalities)
+    return {**shown, "predicted": told, "true": true, "confidence": confidence}
+
+
+def _training_plots(history: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Draws the loss, and what was measured on validation, over the epochs."""
+    losses = {
+        name: [(entry["epoch"], entry[key]) for entry in history if key in entry and "epoch" in entry]
+        for name, key in (("training", "loss"), ("validation", "eval_loss"))
+    }
+    plots = []
+    if any(losses.values()):
+        known = {name: points for name, points in losses.items() if points}
+        plots.append({"name": "Loss", "svg": curves_plot(known, "epoch", "loss")})
+    metrics = {
+        name.removeprefix("eval_"): [(entry["epoch"], entry[name]) for entry in history if name in entry]
+        for name in dict.fromkeys(key for entry in history for key in entry)
+        if name.startswith("eval_") and not name.endswith(("loss", "runtime", "per_second", "mse"))
+    }
+    if metrics:
+        plots.append({"name": "Validation", "svg": curves_plot(metrics, "epoch", "score")})
+    return plots
+
+
+__all__ = ["REPORT", "SHOWN_WRONG", "ReportFacts", "most_wrong", "present_modalities", "write_report"]
