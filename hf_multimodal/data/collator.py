@@ -77,8 +77,7 @@ class MultimodalCollator:
         for row, row_id in zip(rows, row_ids, strict=True):
             for modality, value in self.read_row(row, row_id).items():
                 columns[modality].append(value)
-        arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
-        batch = self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
+        batch = self.tensors(columns)
         if isinstance(self.label_schema, TaskSchemas):
             self._check_tasks(rows, self.label_schema)
             if any(key.startswith("label.") for row in rows for key in row):
@@ -97,6 +96,11 @@ class MultimodalCollator:
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
         return batch
 
+    def tensors(self, columns: Mapping[str, list[Any]]) -> "BatchFeature":
+        """Makes the inputs of what `read_row` returned, modality by modality."""
+        arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
+        return self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
+
     def for_evaluation(self) -> "MultimodalCollator":
         """Returns the collator for rows that are evaluated: what is hidden of a row is always the same."""
         if not isinstance(self.label_schema, MaskingSchema):
@@ -109,7 +113,7 @@ class MultimodalCollator:
         Raises:
             RowError: if the row has no modality at all, or one of its values cannot be used.
         """
-        values = {modality: self._read(row, row_id, modality) for modality in self.processor.modalities}
+        values = {modality: self.read_value(row, row_id, modality) for modality in self.processor.modalities}
         if all(value is None for value in values.values()):
             missing = ", ".join(repr(self._source(modality)) for modality in values)
             raise RowError(
@@ -121,7 +125,12 @@ class MultimodalCollator:
     def _source(self, canonical: str) -> str:
         return source_name(self.column_names, canonical)
 
-    def _read(self, row: Row, row_id: int | str, modality: str) -> Any:  # noqa: ANN401 (a text or an image)
+    def read_value(self, row: Row, row_id: int | str, modality: str) -> Any:  # noqa: ANN401 (a text or an image)
+        """Opens one cell; None where it is absent.
+
+        Raises:
+            RowError: if it cannot be used.
+        """
         value = row.get(modality)
         if value is None:
             return None

@@ -109,9 +109,13 @@ class Tower(nn.Module):
         backbone: The encoder.
         config: The whole model's configuration. A frozen tower's backbone is neither trained nor put into training mode
             (dropout, batch statistics).
+
+    Attributes:
+        reads_features: Whether the inputs are the backbone's features already, computed earlier by `read`.
     """
 
     modality: str
+    reads_features = False
 
     def __init__(self, backbone: PreTrainedModel, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -194,6 +198,13 @@ class Tower(nn.Module):
             return self.encode(**inputs)
         tokens, mask = self.encode(**{name: x.repeat_interleave(2, dim=0) for name, x in inputs.items()})
         return tokens[:1], mask[:1]
+
+    def read(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the backbone alone: its features, as `encode` takes them with `reads_features`, and their mask.
+
+        Towers whose features are not kept do without it.
+        """
+        raise NotImplementedError
 
     def encode(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes rows that all have this modality into tokens (B, L, H) and their mask (B, L)."""

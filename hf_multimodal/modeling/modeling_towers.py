@@ -30,19 +30,31 @@ class TextTower(Tower):
         Raises:
             ValueError: if neither is given.
         """
+        features, mask = self.read(input_ids, attention_mask, token_type_ids, inputs_embeds)
+        return self.projection(self.norm(features)), mask
+
+    def read(  # type: ignore[override]
+        self,
+        input_ids: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.LongTensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the encoder: its last hidden states (B, L, W) and their mask (B, L); those given as `inputs_embeds`."""
         source = inputs_embeds if input_ids is None else input_ids
         if source is None:
             raise ValueError("The text tower got neither input_ids nor inputs_embeds: give one of them.")
         if attention_mask is None:
             attention_mask = torch.ones(source.shape[:2], dtype=torch.long, device=source.device)
         attention_mask = _attend_to_something(attention_mask)
+        if self.reads_features:
+            return source.to(self.backbone.dtype), attention_mask.bool()
         optional = {"token_type_ids": token_type_ids, "inputs_embeds": inputs_embeds, "use_cache": False}
         kwargs = {k: v for k, v in optional.items() if v is not None and k in self.accepted}
         outputs = self.backbone(
             input_ids=input_ids, attention_mask=attention_mask, output_attentions=False, return_dict=True, **kwargs
         )
-        tokens = self.projection(self.norm(outputs.last_hidden_state))
-        return tokens, attention_mask.bool()
+        return outputs.last_hidden_state, attention_mask.bool()
 
 
 def _attend_to_something(attention_mask: torch.Tensor) -> torch.Tensor:

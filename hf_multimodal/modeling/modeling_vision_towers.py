@@ -39,7 +39,12 @@ class ImageTower(Tower):
 
     def encode_pictures(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Encodes pixels (N, 3, height, width) into tokens (N, L, H)."""
+        return self.project(self._features(pixel_values))
+
+    def _features(self, pixel_values: torch.Tensor) -> torch.Tensor:
         pixel_values = pixel_values.to(self.backbone.dtype)
+        if self.reads_features:
+            return pixel_values
         if pixel_values.device.type == "cpu" and not (torch.compiler.is_compiling() or torch.jit.is_tracing()):
             # what oneDNN convolves fastest: a MobileNet trains in 0.6 of the time
             pixel_values = pixel_values.contiguous(memory_format=torch.channels_last)
@@ -49,7 +54,12 @@ class ImageTower(Tower):
             return_dict=True,
             **self._backbone_kwargs(pixel_values),
         )
-        return self.project(read_features(outputs))
+        return read_features(outputs)
+
+    def read(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        """Runs the backbone: its features of pixels (B, 3, height, width), and a mask (B, 1): all of them are real."""
+        features = self._features(pixel_values)
+        return features, torch.ones(len(features), 1, dtype=torch.bool, device=features.device)
 
     def encode(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         """Encodes pixels (B, 3, height, width) into tokens (B, L, H)."""

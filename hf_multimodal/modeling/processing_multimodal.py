@@ -161,27 +161,42 @@ class MultimodalProcessor(CarriesCode, ProcessorMixin):
         rows = {"text": as_rows(text, str), "image": as_rows(images, None), "audio": as_list(audio)}
         rows.update({"video": as_list(videos), "series": as_list(series)})
         present = self._presence(rows)
+        data, tensor_type = self._tensors(rows, kwargs)
+        data["modality_mask"] = [
+            [present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))
+        ]
+        return BatchFeature(data, tensor_type=tensor_type)
+
+    def tensors_of(self, columns: Mapping[str, Sequence[Any]], **kwargs: Any) -> BatchFeature:  # noqa: ANN401
+        """Makes the components' tensors of some modalities alone, whatever else a row has: no `modality_mask`.
+
+        Args:
+            columns: Modality -> a value or None per row.
+            **kwargs: As of a call.
+        """
+        data, tensor_type = self._tensors(columns, kwargs)
+        return BatchFeature(data, tensor_type=tensor_type)
+
+    def _tensors(self, rows: Mapping[str, Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Runs the components; returns their tensors, and the type asked for."""
         merged = self._merge_kwargs(
             self.valid_processor_kwargs,  # type: ignore[arg-type]  # takes the class, annotated as its instance
             tokenizer_init_kwargs=self.tokenizer.init_kwargs if self.tokenizer else {},
             **kwargs,
         )
         data: dict[str, Any] = {}
-        if rows["text"] is not None:
+        if rows.get("text") is not None:
             data.update(process_texts(self.tokenizer, rows["text"], merged["text_kwargs"]))
-        if rows["image"] is not None:
+        if rows.get("image") is not None:
             data.update(process_images(self.image_processor, rows["image"], merged["images_kwargs"]))
-        if rows["audio"] is not None:
+        if rows.get("audio") is not None:
             data.update(process_sounds(self.feature_extractor, rows["audio"]))
-        if rows["video"] is not None:
+        if rows.get("video") is not None:
             kwargs_of_frames = merged["images_kwargs"]
             data.update(process_videos(self.video_image_processor, rows["video"], self.num_frames, kwargs_of_frames))
-        if rows["series"] is not None:
+        if rows.get("series") is not None:
             data.update(process_series(self.series_feature_extractor, rows["series"]))
-        data["modality_mask"] = [
-            [present[m][i] for m in self.modalities] for i in range(len(next(iter(present.values()))))
-        ]
-        return BatchFeature(data, tensor_type=kwargs.get("return_tensors", merged["text_kwargs"].get("return_tensors")))
+        return data, kwargs.get("return_tensors", merged["text_kwargs"].get("return_tensors"))
 
     def encode_targets(self, texts: Sequence[str]) -> torch.Tensor:
         """Turns what a model should write into its labels.

@@ -17,6 +17,9 @@ class MultimodalTrainingArguments(TrainingArguments):
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
         gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
             memory (gradient caching); None encodes the batch whole.
+        feature_cache: Folder where the features of frozen text and image towers are kept, so that each text and picture
+            goes through its tower once; None computes them in every step.
+        feature_cache_dtype: Precision they are kept in: `float32`, `float16` or `bfloat16`.
     """
 
     remove_unused_columns: bool = field(
@@ -36,6 +39,8 @@ class MultimodalTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Learning rate of the towers' backbones."}
     )
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
+    feature_cache: str | None = field(default=None, metadata={"help": "Folder for frozen towers' features."})
+    feature_cache_dtype: str = field(default="float32", metadata={"help": "Their precision."})
 
     def __post_init__(self) -> None:
         """Checks what the collator relies on.

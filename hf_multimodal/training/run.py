@@ -29,6 +29,7 @@ from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.feature_cache import cache_features, release_features
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
     CHECKPOINTS,
@@ -91,8 +92,39 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     folder = Path(config.output_dir)
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
-    existed = folder.exists()
     splits = load_splits(config)
+    trainer, rows_of = _build_trainer(config, folder, splits)
+    collator, state = cast(MultimodalCollator, trainer.data_collator), PartialState()
+    schema = collator.label_schema
+    if state.is_main_process:
+        prepare_output_folder(folder, overwrite=overwrite)
+        config.save(folder / RUN_FILE)
+    state.wait_for_everyone()
+    trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
+    trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
+    facts = trainer.training_facts()
+    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
+    release_features(cast(Any, trainer.model))
+    if isinstance(schema, TextSchema):
+        _add_text_scores(metrics, trainer.model, collator.processor, splits, schema, config)
+    if state.is_main_process:
+        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
+        _write_results(config, trainer, metrics, rows_of)
+        if trainer.args.push_to_hub:
+            _push(trainer, folder)
+    state.wait_for_everyone()
+    names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
+    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
+
+
+def _build_trainer(
+    config: RunConfig, folder: Path, splits: Mapping[str, datasets.Dataset]
+) -> tuple[MultimodalTrainer, dict[str, Any]]:
+    """Builds the model and checks every row; returns its Trainer, and role -> rows as they are trained on.
+
+    Nothing is left behind if something is not usable.
+    """
+    existed = folder.exists()
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
         check_labels(rows, schema, columns=config.data.columns)
@@ -103,13 +135,16 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     )
     if arguments.load_best_model_at_end and isinstance(schema, TaskSchemas):
         _check_choice(str(arguments.metric_for_best_model), schema, splits["validation"])
-    state = PartialState()
     texts = TEXT_LISTS.get(config.task, "text")
     collator = MultimodalCollator(processor, schema, config.data.columns)
     if config.data.check_rows:
         _check_media(splits, collator, texts)
-    state.wait_for_everyone()  # one with a bad row never comes
+    PartialState().wait_for_everyone()  # one with a bad row never comes
     rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
+    if arguments.feature_cache is not None:
+        collator = cache_features(
+            model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
+        )
     try:
         trainer = MultimodalTrainer(
             model,
@@ -123,24 +158,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         if not existed:  # the Trainer makes its folder first
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    if state.is_main_process:
-        prepare_output_folder(folder, overwrite=overwrite)
-        config.save(folder / RUN_FILE)
-    state.wait_for_everyone()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
-    facts = trainer.training_facts()
-    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
-    if isinstance(schema, TextSchema):
-        _add_text_scores(metrics, trainer.model, processor, splits, schema, config)
-    if state.is_main_process:
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
-        _write_results(config, trainer, metrics, rows_of)
-        if trainer.args.push_to_hub:
-            _push(trainer, folder)
-    state.wait_for_everyone()
-    names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
-    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
+    return trainer, rows_of
 
 
 def _check_media(splits: Mapping[str, datasets.Dataset], collator: MultimodalCollator, texts: str) -> None:

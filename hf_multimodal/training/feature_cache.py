@@ -1,0 +1,298 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The features of frozen towers, computed once for each text and picture and kept on disk.
+
+A store belongs to one backbone with its weights, one preprocessing and one precision: its folder is named after a hash
+of all of them, so that a change of any makes another. In it a value is found by the hash of its content.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import PartialState
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn.utils.rnn import pad_sequence
+from tqdm.auto import tqdm
+from transformers import BatchFeature
+
+from hf_multimodal.data.collator import MultimodalCollator, Row
+from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
+from hf_multimodal.modeling.modeling_tower_base import Tower
+from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+
+CACHED_MODALITIES = ("text", "image")
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+SHARD_ROWS = 1024
+_COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
+_READ_AT_ONCE = 64
+_FORMAT = 1  # of the files
+
+
+def content_key(value: Any) -> str | None:  # noqa: ANN401 (a cell as `load_rows` returns it)
+    """Hashes a text, or a picture's encoded bytes; None where there is no value."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        content = value.encode()
+    else:
+        content = value.get("bytes")
+        if content is None:
+            if value.get("path") is None:
+                return None
+            content = Path(value["path"]).read_bytes()
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def fingerprint(tower: Tower, component: Any, dtype: str) -> str:  # noqa: ANN401 (a tokenizer or image processor)
+    """Hashes what features follow from beside the value: weights, architecture, preprocessing, precision."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(
+        json.dumps([_FORMAT, dtype, tower.backbone.config.to_diff_dict()], sort_keys=True, default=str).encode()
+    )
+    backend = getattr(component, "backend_tokenizer", None)
+    own = component.to_dict() if hasattr(component, "to_dict") else getattr(component, "init_kwargs", {})
+    digest.update(json.dumps(own, sort_keys=True, default=str).encode())
+    digest.update(f"{getattr(component, 'model_max_length', '')}{backend.to_str() if backend else ''}".encode())
+    for name, tensor in sorted(tower.backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
+    return digest.hexdigest()
+
+
+@dataclass
+class FeatureStore:
+    """One tower's features on disk.
+
+    Args:
+        folder: Where its shards are.
+        dtype: Precision of the features.
+    """
+
+    folder: Path
+    dtype: torch.dtype
+    _places: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # key -> shard, first line, lines
+    _files: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Reads which values are there."""
+        self.refresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves open files out: the worker processes of a DataLoader open their own."""
+        return {**self.__dict__, "_files": {}}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def refresh(self) -> None:
+        """Takes in the shards that were written since."""
+        known = {shard for shard, _, _ in self._places.values()}
+        for file in sorted(self.folder.glob("*.safetensors")):
+            if file.name in known:
+                continue
+            with safe_open(file, "pt") as shard:
+                keys = json.loads(shard.metadata()["keys"])
+                lengths = shard.get_tensor("lengths").tolist()
+            start = 0
+            for key, length in zip(keys, lengths, strict=True):
+                self._places.setdefault(key, (file.name, start, length))
+                start += length
+
+    def read(self, key: str) -> torch.Tensor:
+        """Reads one value's features."""
+        name, start, length = self._places[key]
+        if name not in self._files:
+            self._files[name] = safe_open(self.folder / name, "pt").get_slice("features")
+        return self._files[name][start : start + length].float()
+
+    def write(self, features: Mapping[str, torch.Tensor]) -> None:
+        """Writes a shard; aside and renamed, so that it is whole or absent.
+
+        Args:
+            features: Key -> features, alike in all but the first dimension.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.blake2b("".join(features).encode(), digest_size=16).hexdigest()
+        target = self.folder / f"{name}.safetensors"
+        partial = target.with_suffix(f".{PartialState().process_index}.partial")
+        tensors = {
+            "features": torch.cat([x.to(self.dtype) for x in features.values()]).contiguous(),
+            "lengths": torch.tensor([len(x) for x in features.values()]),
+        }
+        save_file(tensors, partial, metadata={"keys": json.dumps(list(features))})
+        partial.replace(target)
+
+
+@dataclass
+class FeatureCollator(MultimodalCollator):
+    """A collator that takes the features of some modalities from their stores, and opens nothing of these.
+
+    Args:
+        stores: Modality -> its store.
+    """
+
+    stores: Mapping[str, FeatureStore] = field(default_factory=dict)
+
+    def read_value(self, row: Row, row_id: int | str, modality: str) -> Any:  # noqa: ANN401 (as the base class)
+        """Hashes the value where its features are kept, else opens it."""
+        if modality not in self.stores:
+            return super().read_value(row, row_id, modality)
+        return content_key(row.get(modality))
+
+    def tensors(self, columns: Mapping[str, list[Any]]) -> BatchFeature:
+        """Makes the inputs: features in the place of pixels and of token embeddings."""
+        others = {modality: cells for modality, cells in columns.items() if modality not in self.stores}
+        options = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        batch = self.processor.tensors_of(others, **options) if others else BatchFeature({})
+        for modality, store in self.stores.items():
+            batch.update(_batched(modality, [None if key is None else store.read(key) for key in columns[modality]]))
+        present = [
+            [cells[i] is not None for cells in columns.values()] for i in range(len(next(iter(columns.values()))))
+        ]
+        batch["modality_mask"] = torch.tensor(present)
+        return batch
+
+
+def _batched(modality: str, features: Sequence[torch.Tensor | None]) -> dict[str, torch.Tensor]:
+    """Puts rows' features into one tensor, with zeros for absent rows."""
+    known = [x for x in features if x is not None]
+    if not known:
+        return {}
+    if modality == "image":
+        return {"pixel_values": torch.stack([torch.zeros_like(known[0]) if x is None else x for x in features])}
+    nothing = known[0][:0]
+    rows = [nothing if x is None else x for x in features]
+    lengths = torch.tensor([len(x) for x in rows])
+    mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
+    return {"inputs_embeds": pad_sequence(rows, batch_first=True), "attention_mask": mask.long()}
+
+
+def cache_features(
+    model: MultimodalPreTrainedModel,
+    collator: MultimodalCollator,
+    splits: Mapping[str, Any],
+    folder: str | Path,
+    dtype: str = "float32",
+) -> FeatureCollator:
+    """Computes the features of the frozen text and image towers that are not kept yet, and makes the model read them.
+
+    Several processes share the work. `release_features` makes the model read texts and pictures again.
+
+    Args:
+        model: The model.
+        collator: What collates the rows otherwise.
+        splits: Role -> rows.
+        folder: Where the stores are; runs and splits may share it.
+        dtype: Precision the features are kept in.
+
+    Returns:
+        The collator of the features.
+
+    Raises:
+        ValueError: if no text or image tower is frozen, or what the towers read changes from step to step.
+        RowError: if a row cannot be used.
+    """
+    check_known("feature_cache_dtype", dtype, tuple(DTYPES))
+    config: Any = model.config
+    frozen = [m for m in config.modalities if m in CACHED_MODALITIES and m in (config.frozen_towers or ())]
+    if not frozen:
+        raise ValueError(
+            "training.feature_cache keeps the features of frozen text and image towers, and none is frozen: set "
+            "towers.text.frozen or towers.image.frozen, or leave the cache out. (A tower that learns has new ones each "
+            "step.)"
+        )
+    if getattr(model, "learns_unlabelled", False):
+        raise ValueError(
+            "training.feature_cache is not for pretraining, which hides other tokens and patches in every step: leave "
+            "it out."
+        )
+    stores = {}
+    for modality in frozen:
+        tower = _tower(model, modality)
+        name = fingerprint(tower, getattr(collator.processor, _COMPONENTS[modality]), dtype)
+        stores[modality] = FeatureStore(Path(folder) / f"{modality}-{name}", DTYPES[dtype])
+        _fill(stores[modality], tower, collator, splits.values())
+    for modality in frozen:
+        _tower(model, modality).reads_features = True
+    return FeatureCollator(collator.processor, collator.label_schema, collator.column_names, stores)
+
+
+def release_features(model: MultimodalPreTrainedModel) -> None:
+    """Makes the model read texts and pictures again."""
+    for modality in cast(Any, model.config).modalities:
+        _tower(model, modality).reads_features = False
+
+
+def _tower(model: Any, modality: str) -> Tower:  # noqa: ANN401 (any model of this package)
+    return getattr(model, "model", model).towers[modality]
+
+
+def _fill(store: FeatureStore, tower: Tower, collator: MultimodalCollator, splits: Iterable[Any]) -> None:
+    """Computes the features that are missing, each process its share."""
+    state = PartialState()
+    was_training = tower.training
+    tower.eval().to(state.device)
+    missing = _missing(store, tower.modality, collator, splits)
+    share = islice(missing, state.process_index, None, state.num_processes)
+    with tqdm(desc=f"Caching {tower.modality} features", unit="", disable=not state.is_main_process) as bar:
+        shard: dict[str, torch.Tensor] = {}
+        while part := list(islice(share, _READ_AT_ONCE)):
+            values = [collator.read_value(row, row_id, tower.modality) for _, row, row_id in part]
+            shard.update(zip((key for key, _, _ in part), _features(tower, collator.processor, values), strict=True))
+            bar.update(len(part))
+            if len(shard) >= SHARD_ROWS:
+                store.write(shard)
+                shard = {}
+        if shard:
+            store.write(shard)
+    state.wait_for_everyone()
+    store.refresh()
+    tower.train(was_training)
+
+
+def _missing(
+    store: FeatureStore, modality: str, collator: MultimodalCollator, splits: Iterable[Any]
+) -> Iterator[tuple[str, Row, int | str]]:
+    """Goes through the values that the store lacks: key, row and the row's id, each value once."""
+    seen = set()
+    for rows in splits:
+        for number in range(len(rows)):
+            row = rows[number]
+            key = content_key(row.get(modality))
+            if key is not None and key not in seen and key not in store:
+                seen.add(key)
+                yield key, row, row.get("row_id", number)
+
+
+@torch.inference_mode()
+def _features(tower: Tower, processor: MultimodalProcessor, values: list[Any]) -> list[torch.Tensor]:
+    """Runs the backbone on values of one modality: each one's features, of texts those of real tokens."""
+    options = {"padding": True, "truncation": True, "return_tensors": "pt"}
+    batch = processor.tensors_of({tower.modality: values}, **options).to(tower.absent_token.device)
+    features, mask = tower.read(**batch)
+    if tower.modality == "text":
+        return [row[real].cpu() for row, real in zip(features, mask, strict=True)]
+    return list(features.cpu())
+
+
+__all__ = [
+    "CACHED_MODALITIES",
+    "DTYPES",
+    "FeatureCollator",
+    "FeatureStore",
+    "cache_features",
+    "content_key",
+    "fingerprint",
+    "release_features",
+]
