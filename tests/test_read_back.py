@@ -14,10 +14,10 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "read_back"
 
 
 def test_attributes_are_read_from_what_was_written(tmp_path):
-    rows = [{"id": str(i), "text": f"{colour} shirt", "colour": colour} for i, colour in enumerate(["red", "blue"] * 4)]
+    rows = [{"id": i, "text": f"{colour} shirt", "colour": colour} for i, colour in enumerate(["red", "blue"] * 4)]
     for split in ("train", "test"):
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{split}.parquet")
-    written = [{"row_id": row["id"], "prediction": "a red thing"} for row in rows]
+    written = [{"row_id": str(row["id"]), "prediction": "a red thing"} for row in rows]
     pq.write_table(pa.Table.from_pylist(written), tmp_path / "written.parquet")
     command = [sys.executable, str(SCRIPT), str(tmp_path / "written.parquet"), str(tmp_path), "--attribute", "colour"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)

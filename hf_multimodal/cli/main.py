@@ -13,6 +13,7 @@ from hf_multimodal import __version__
 from hf_multimodal.cli.doctor import doctor
 from hf_multimodal.cli.embed import embed
 from hf_multimodal.cli.evaluate import evaluate
+from hf_multimodal.cli.explain import explain
 from hf_multimodal.cli.index import index
 from hf_multimodal.cli.predict import predict
 from hf_multimodal.cli.search import search
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (doctor, train, evaluate, predict, embed, index, search):
+for verb in (doctor, train, evaluate, explain, predict, embed, index, search):
     app.command()(verb)
 
 

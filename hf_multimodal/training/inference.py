@@ -66,7 +66,12 @@ def load_model(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcess
     return model_class.from_pretrained(model), AutoProcessor.from_pretrained(model)
 
 
-def _load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
+def load_predictor(model: str) -> tuple[MultimodalPreTrainedModel, MultimodalProcessor]:
+    """Loads a saved model that predicts labels or values, and its processor.
+
+    Raises:
+        ValueError: if the model does something else.
+    """
     loaded, processor = load_model(model)
     if getattr(loaded, "matches_items", False):
         raise ValueError(f"{model!r} is a model for retrieval, which predicts no labels: use embed, index and search.")
@@ -97,7 +102,7 @@ def evaluation_arguments(scratch: str, batch_size: int) -> MultimodalTrainingArg
 def _trainer(
     model: str, rows: RowSource, scratch: str, batch_size: int
 ) -> tuple[MultimodalTrainer, LabelSchema | TaskSchemas]:
-    loaded, processor = _load_predictor(model)
+    loaded, processor = load_predictor(model)
     schema = labels_from_config(loaded.config)
     arguments = evaluation_arguments(scratch, batch_size)
     collator = MultimodalCollator(processor, schema, rows.columns)
@@ -267,7 +272,7 @@ def predict_row(model: str, row: Mapping[str, Any], *, top_k: int = 5) -> Any:  
     Raises:
         ValueError: if a file cannot be read, or the model does not read a modality.
     """
-    loaded, processor = _load_predictor(model)
+    loaded, processor = load_predictor(model)
     for modality in row:
         check_known("modality of this model", modality, processor.modalities)
     pipeline = MultimodalClassificationPipeline(model=loaded, processor=processor)
@@ -280,6 +285,7 @@ __all__ = [
     "evaluation_arguments",
     "kind_of_model",
     "load_model",
+    "load_predictor",
     "measure_missing_rates",
     "predict_row",
     "predict_rows",

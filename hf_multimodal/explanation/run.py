@@ -1,0 +1,98 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Explanations of a saved model's rows, written to a folder: a picture each, and JSON of all."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from hf_multimodal.data.columns import ROW_ID
+from hf_multimodal.explanation.drawing import draw_explanation
+from hf_multimodal.explanation.explain import Explainer, Explanation, mass_inside, points_into
+from hf_multimodal.modeling.image_opening import open_image
+from hf_multimodal.training.inference import load_predictor, process_state
+from hf_multimodal.training.row_source import RowSource
+
+EXPLANATIONS = "explanations.json"
+
+
+def explain_rows(
+    model: str,
+    rows: Any,  # noqa: ANN401 (described below)
+    output: str | Path,
+    *,
+    limit: int | None = None,
+    box_column: str | None = None,
+    drawn: int = 24,
+    **options: Any,  # noqa: ANN401 (of `Explainer.explain`)
+) -> dict[str, Any]:
+    """Explains rows and writes `explanations.json` and `explanation_N.png`.
+
+    Args:
+        model: Folder or Hub id of a model that predicts.
+        rows: A `RowSource`, or a list of rows.
+        output: Folder for the files.
+        limit: Of a source: how many rows, from its first.
+        box_column: Column with the box `[left, top, right, bottom]`, in pixels, of what the label depends on; the maps
+            are then scored by how often they are highest inside it (pointing game), and how much of them lies inside.
+        drawn: How many rows get a picture.
+        **options: Of `Explainer.explain`.
+
+    Returns:
+        What `explanations.json` holds: `rows`, and with boxes `pointing`.
+
+    Raises:
+        ValueError: if a row is not usable, or the model predicts nothing.
+    """
+    output = Path(output)
+    loaded, processor = load_predictor(model)
+    explainer = Explainer(loaded.to(process_state().device), processor)
+    if isinstance(rows, RowSource):
+        loaded_rows = rows.load(with_labels=False, keep=[box_column] if box_column else ())
+        rows = [loaded_rows[i] for i in range(min(len(loaded_rows), limit or len(loaded_rows)))]
+    output.mkdir(parents=True, exist_ok=True)
+    explained, judged = [], []
+    for number, row in enumerate(tqdm(rows, desc="Explaining", unit="row", disable=len(rows) < 2)):
+        explanation = explainer.explain({ROW_ID: number, **row}, **options)
+        explained.append(explanation.to_dict())
+        if number < drawn:
+            draw_explanation(explanation, output / f"explanation_{number}.png")
+        if box_column and row.get(box_column) is not None and explanation.picture is not None:
+            judged.append(_judged(explanation, row, row[box_column]))
+    result: dict[str, Any] = {"rows": explained, **({"pointing": _pointing(judged)} if judged else {})}
+    (output / EXPLANATIONS).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _judged(explanation: Explanation, row: Mapping[str, Any], pixels: Sequence[float]) -> dict[str, Any]:
+    """How a row's maps stand to its box."""
+    width, height = open_image(row["image"]).size
+    box = [pixels[0] / width, pixels[1] / height, pixels[2] / width, pixels[3] / height]
+    maps = {method: found["image"] for method, found in explanation.maps.items() if "image" in found}
+    return {
+        "chance": (box[2] - box[0]) * (box[3] - box[1]),
+        "hits": {method: points_into(values, box) for method, values in maps.items()},
+        "mass": {method: mass_inside(values, box) for method, values in maps.items()},
+    }
+
+
+def _pointing(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The pointing-game score of each method, beside what a random point would get."""
+    return {
+        "rows": len(judged),
+        "chance": float(np.mean([one["chance"] for one in judged])),
+        **{
+            method: {
+                "hits": float(np.mean([one["hits"][method] for one in judged])),
+                "mass": float(np.mean([one["mass"][method] for one in judged])),
+            }
+            for method in judged[0]["hits"]
+        },
+    }
+
+
+__all__ = ["EXPLANATIONS", "explain_rows"]
