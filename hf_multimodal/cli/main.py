@@ -10,6 +10,7 @@ import typer
 import yaml
 
 from hf_multimodal import __version__
+from hf_multimodal.cli.compare import compare
 from hf_multimodal.cli.doctor import doctor
 from hf_multimodal.cli.embed import embed
 from hf_multimodal.cli.evaluate import evaluate
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (doctor, train, evaluate, explain, predict, embed, index, search):
+for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search):
     app.command()(verb)
 
 

@@ -168,6 +168,27 @@ def evaluate_model(
     return metrics
 
 
+def score_rows(model: str, rows: RowSource, *, batch_size: int = 64) -> tuple[ScoredRows, datasets.Dataset]:
+    """Predicts labelled rows with a saved model of one task; returns what it said beside the truth, and the rows.
+
+    Args:
+        model: Folder or Hub id.
+        rows: The rows.
+        batch_size: Rows per device and step.
+
+    Raises:
+        ValueError: if a row is not usable, or the model has several tasks.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer, schema = _trainer(model, rows, scratch, batch_size)
+        if not isinstance(schema, LabelSchema):
+            raise ValueError(f"{model!r} has several tasks: score each by `evaluate`.")
+        dataset = rows.load(with_labels=True)
+        _check_reference(dataset, schema, rows)
+        result, _ = _predict(trainer, dataset)
+    return _scored_rows(schema, result.predictions, result.label_ids)[0], dataset
+
+
 def _scored_rows(schema: LabelSchema | TaskSchemas, logits: Any, labels: Any) -> list[ScoredRows]:  # noqa: ANN401 (arrays, or mappings of task to them)
     """Takes each task's rows that have a label."""
     if isinstance(schema, LabelSchema):
@@ -290,4 +311,5 @@ __all__ = [
     "predict_row",
     "predict_rows",
     "process_state",
+    "score_rows",
 ]
