@@ -100,7 +100,7 @@ def _look_alikes(splits: Mapping[str, Sequence[RowFacts]]) -> Iterator[Finding]:
         alike = [
             row.place
             for row, others in _near(splits[first], splits[second])
-            if any(row.hashes.get("text") == other.hashes.get("text") for other in others)
+            if any(_beside_picture(row) == _beside_picture(other) for other in others)
             and all(row.hashes["image"] != other.hashes["image"] for other in others)
         ]
         if alike:
@@ -108,11 +108,15 @@ def _look_alikes(splits: Mapping[str, Sequence[RowFacts]]) -> Iterator[Finding]:
                 "near_duplicate",
                 "warning",
                 f"{len(alike):,} rows of {first} have a picture that looks like one of {second} (perceptual hashes "
-                f"within {_MOST_DIFFERING_BITS} of {_BITS} bits, small copies within {_LIKENESS:g} of 255), and the "
-                "same words.",
+                f"within {_MOST_DIFFERING_BITS} of {_BITS} bits, small copies within {_LIKENESS:g} of 255), and say "
+                "the same beside it.",
                 f"Look at some of them; drop them from {first} if they show the same thing.",
                 tuple(alike),
             )
+
+
+def _beside_picture(row: RowFacts) -> dict[str, str]:
+    return {modality: content for modality, content in row.hashes.items() if modality != "image"}
 
 
 def _near(rows: Sequence[RowFacts], others: Sequence[RowFacts]) -> Iterator[tuple[RowFacts, list[RowFacts]]]:

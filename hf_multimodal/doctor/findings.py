@@ -51,7 +51,7 @@ KINDS: Mapping[str, str] = {
     "duplicate_id": "ids that stand twice",
     "duplicate_row": "rows that stand twice in one split",
     "leaked_row": "rows of one split that stand in another",
-    "near_duplicate": "pictures that look alike, with the same words, in two splits",
+    "near_duplicate": "rows of two splits whose pictures look alike, the same in all else",
     "shared_media": "the same picture, sound or clip in two splits",
     "many_texts": "pictures that stand in several rows",
     "conflicting_label": "the same content with different labels",
