@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
+
+from tests.training.tiny_run import tiny_run
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "bench"
 
@@ -129,3 +132,16 @@ def test_decode(bench):
     assert result["same_tokens"] is True
     assert set(result["seconds"]) == {"cached", "uncached"}
     assert result["speedup"]["median"] > 0
+
+
+def test_features(bench, tmp_path):
+    values = tiny_run(tmp_path / "run")
+    for tower in values["towers"].values():
+        tower["frozen"] = True
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
+    answer = CliRunner().invoke(bench.app, ["features", str(tmp_path / "run.yaml"), "--epochs", "1", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout[answer.stdout.index("{") :])
+    assert result["settings"]["rows"] == 20
+    assert result["speedup"] == [result["epoch_seconds"]["uncached"][0] / result["epoch_seconds"]["cached"][0]]
+    assert result["store_mb"] > 0
