@@ -31,6 +31,35 @@ def predictions_from_logits(logits: np.ndarray, problem_type: str) -> np.ndarray
     return logits[:, 0] if logits.shape[1] == 1 else logits
 
 
+# metric -> what people call it
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "f1_micro": "F1, micro average",
+    "f1_weighted": "F1, weighted average",
+    "precision": "precision",
+    "recall": "recall",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "ece": "expected calibration error",
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "r2": "R²",
+    "bleu": "BLEU-4",
+    "rougeL": "ROUGE-L",
+    "cider": "CIDEr-D",
+    "exact_match": "exact match",
+    "vqa_accuracy": "VQA accuracy",
+    "distinct": "share of distinct texts",
+    "mean_recall": "mean recall",
+    "recall@1": "recall@1",
+    "recall@5": "recall@5",
+    "recall@10": "recall@10",
+    "median_rank": "median rank",
+    "mrr": "mean reciprocal rank",
+    "ndcg@10": "nDCG@10",
+}
+
 ProblemType: TypeAlias = str | Mapping[str, str]  # of one task, or task -> its own
 
 
@@ -134,6 +163,7 @@ def compute_scores(logits: np.ndarray, labels: np.ndarray, problem_type: str) ->
 
 
 __all__ = [
+    "METRIC_NAMES",
     "ProblemType",
     "build_compute_metrics",
     "choice_metric",

@@ -20,6 +20,7 @@ from hf_multimodal.evaluation.detailed_scores import (
     score_intervals,
 )
 from hf_multimodal.evaluation.label_metrics import ConfusionMatrix, confidences
+from hf_multimodal.evaluation.metrics import METRIC_NAMES
 from hf_multimodal.evaluation.page import shown_row, write_page
 from hf_multimodal.evaluation.plots import (
     calibration_plot,
@@ -132,11 +133,12 @@ def _majority(rows: ScoredRows) -> dict[str, Any]:
 
 def _scores(rows: ScoredRows) -> list[dict[str, Any]]:
     intervals = score_intervals(rows) if len(rows.rows) > 1 else {}
-    return [
-        {"name": name, **dict(zip(("value", "low", "high"), (_finite(x) for x in (value, *ends)), strict=True))}
-        for name, value in detailed_scores(rows).items()
-        for ends in [intervals.get(name, (math.nan, math.nan))]
-    ]
+    told = []
+    for name, value in detailed_scores(rows).items():
+        low, high = intervals.get(name, (math.nan, math.nan))
+        numbers = {"value": value, "low": low, "high": high}
+        told.append({"title": METRIC_NAMES[name], **{key: _finite(x) for key, x in numbers.items()}})
+    return told
 
 
 def _finite(value: float) -> float | None:

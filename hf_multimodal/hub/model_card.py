@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -17,31 +17,31 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from hf_multimodal.data.labels import LabelSchema, labels_from_config
+from hf_multimodal.evaluation.metrics import METRIC_NAMES
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 
-CARD_FIELDS = ("license", "license_name", "license_link", "language", "tags", "datasets", "base_model")
-LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}
-_METRICS = {
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "mse": "mean squared error",
-    "bleu": "BLEU-4",
-    "rougeL": "ROUGE-L",
-    "cider": "CIDEr-D",
-    "exact_match": "exact match",
-    "vqa_accuracy": "VQA accuracy",
-    "distinct": "share of distinct texts",
-    "mean_recall": "mean recall",
-    "recall@1": "recall@1",
-    "recall@5": "recall@5",
-    "recall@10": "recall@10",
-    "median_rank": "median rank",
-    "mrr": "mean reciprocal rank",
-    "ndcg@10": "nDCG@10",
+CARD_FILE = "card.json"
+CARD_FIELDS = (
+    "license",
+    "license_name",
+    "license_link",
+    "language",
+    "tags",
+    "datasets",
+    "base_model",
+    "co2_eq_emissions",
+)
+# texts of the card that whoever publishes it writes, and what stands there until then
+CARD_TEXTS = {
+    "intended_use": "*Not filled in yet (`card.intended_use` of the run): what the model is for, and for whom.*",
+    "limits": (
+        "*Not filled in yet (`card.limits`): what it was not tried on, where it is known to fail, whom that may hurt.*"
+    ),
 }
+LINKED_FILES = {"run_config.yaml": "Configuration", "metrics.json": "Metrics"}
 _MOST_COLUMNS = 8  # of a table; longer ones stand on their side
-_SCORES = (*_METRICS, "loss")
+_SCORES = (*METRIC_NAMES, "loss")
 _USE = """```python
 from transformers import pipeline
 
@@ -97,7 +97,7 @@ class CardFacts:
         sizes: Split -> rows.
         source: Where the rows are from; of a local path only the last part is told.
         columns: Canonical name -> column of the source.
-        metadata: Fields of the card's header: those of `CARD_FIELDS`.
+        metadata: Fields of the card's header, those of `CARD_FIELDS`, and its `CARD_TEXTS`.
     """
 
     architecture: str
@@ -117,8 +117,56 @@ class CardFacts:
         return Path(self.source).name if is_local else self.source
 
 
+@dataclass(frozen=True)
+class CardView:
+    """All that a card shows, as plain values: kept beside it as JSON, so that it can be rendered again.
+
+    Attributes:
+        name: The model's.
+        architecture: Name of its class.
+        towers: Modality -> what its tower is.
+        fusion: How they meet.
+        num_layers: Of the fusion.
+        hidden_size: Common width.
+        labels: What the class predicts, as the card says it.
+        examples: Modality -> a value, as Python source.
+        metrics: Split -> metric -> value.
+        training: As in `CardFacts`, and the hardware.
+        sizes: Split -> rows.
+        dataset: Name of the source.
+        columns: Canonical name -> column of the source.
+        metadata: Fields of the header.
+        texts: Those of `CARD_TEXTS`.
+        files: Files beside the card that it links.
+    """
+
+    name: str
+    architecture: str
+    towers: Mapping[str, str]
+    fusion: str
+    num_layers: int
+    hidden_size: int
+    labels: str
+    examples: Mapping[str, str]
+    metrics: Mapping[str, Mapping[str, float]]
+    training: Mapping[str, Any]
+    sizes: Mapping[str, int]
+    dataset: str
+    columns: Mapping[str, str]
+    metadata: Mapping[str, Any]
+    texts: Mapping[str, str]
+    files: tuple[str, ...] = ()
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the model reads."""
+        return tuple(self.towers)
+
+
 def write_model_card(folder: str | Path, config: PreTrainedConfig, facts: CardFacts) -> Path:
     """Writes `README.md` into a model's folder, with the measured metrics also in its machine-readable header.
+
+    Beside it goes `card.json`, all that it shows.
 
     Args:
         folder: The folder; its name is the model's.
@@ -129,32 +177,61 @@ def write_model_card(folder: str | Path, config: PreTrainedConfig, facts: CardFa
         The card's path.
     """
     path = Path(folder) / "README.md"
-    body = _render(path.parent, config, facts)
-    ModelCard(f"---\n{_header(path.parent.resolve().name, config, facts).to_yaml()}\n---\n\n{body}").save(path)
+    view = _view(path.parent, config, facts)
+    ModelCard(render_card(view)).save(path)
+    (path.parent / CARD_FILE).write_text(json.dumps(asdict(view), indent=2) + "\n", encoding="utf-8")
     return path
 
 
-def _header(name: str, config: PreTrainedConfig, facts: CardFacts) -> ModelCardData:
-    split = _reported_split(facts.metrics)
-    task = _PIPELINE_TAGS.get(facts.architecture)
+def _view(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> CardView:
+    header = {name: value for name, value in facts.metadata.items() if name not in CARD_TEXTS}
+    examples = _values(folder)
+    return CardView(
+        name=folder.resolve().name,
+        architecture=facts.architecture,
+        towers=_towers(config),
+        fusion=config.fusion,
+        num_layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        labels=_labels(config, facts),
+        examples={modality: examples[modality] for modality in config.modalities},
+        metrics={split: dict(values) for split, values in facts.metrics.items()},
+        training={"hardware": _hardware(), **facts.training},
+        sizes=dict(facts.sizes),
+        dataset=facts.dataset_name,
+        columns=dict(facts.columns),
+        metadata=header,
+        texts={name: facts.metadata[name] for name in CARD_TEXTS if facts.metadata.get(name)},
+        files=tuple(name for name in LINKED_FILES if (folder / name).is_file()),
+    )
+
+
+def render_card(view: CardView) -> str:
+    """Renders a card: its header in YAML, then the text."""
+    return f"---\n{_header(view).to_yaml()}\n---\n\n{_body(view)}"
+
+
+def _header(view: CardView) -> ModelCardData:
+    split = _reported_split(view.metrics)
+    task = _PIPELINE_TAGS.get(view.architecture)
     results = [
         EvalResult(
             task_type=task or "other",
-            dataset_type=facts.dataset_name,
-            dataset_name=facts.dataset_name,
+            dataset_type=view.dataset,
+            dataset_name=view.dataset,
             dataset_split=split,
             metric_type=str(_kind_of(metric)),
             metric_name=_metric_name(metric),
             metric_value=round(value, 4),
         )
-        for metric, value in facts.metrics.get(split, {}).items()
-        if _kind_of(metric) in _METRICS and math.isfinite(value)
+        for metric, value in view.metrics.get(split, {}).items()
+        if _kind_of(metric) in METRIC_NAMES and math.isfinite(value)
     ]
-    metadata = dict(facts.metadata)
+    metadata = dict(view.metadata)
     given = metadata.pop("tags", None) or []
-    tags = ["hf_multimodal", "multimodal", *config.modalities, *([given] if isinstance(given, str) else given)]
+    tags = ["hf_multimodal", "multimodal", *view.modalities, *([given] if isinstance(given, str) else given)]
     return ModelCardData(
-        model_name=name,
+        model_name=view.name,
         library_name="transformers",
         pipeline_tag=task,
         tags=list(dict.fromkeys(tags)),
@@ -165,61 +242,60 @@ def _header(name: str, config: PreTrainedConfig, facts: CardFacts) -> ModelCardD
 
 def _kind_of(metric: str) -> str | None:
     """The plain metric behind one that may be a task's own; None of what is no score."""
-    return next((kind for kind in _SCORES if metric == kind or (metric.endswith(f"_{kind}"))), None)
+    fitting = [kind for kind in _SCORES if metric == kind or metric.endswith(f"_{kind}")]
+    return max(fitting, key=len, default=None)
 
 
 def _metric_name(metric: str) -> str:
     kind = str(_kind_of(metric))
     task = metric.removesuffix(kind).removesuffix("_")
-    return f"{_METRICS[kind]} of {task.replace('_to_', ' to ')}" if task else _METRICS[kind]
+    return f"{METRIC_NAMES[kind]} of {task.replace('_to_', ' to ')}" if task else METRIC_NAMES[kind]
 
 
 def _reported_split(metrics: Mapping[str, Any]) -> str:
     return next((split for split in ("test", "validation") if split in metrics), "validation")
 
 
-def _render(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
+def _body(view: CardView) -> str:
     template = Template(files("hf_multimodal.hub").joinpath("templates/model_card.md").read_text(encoding="utf-8"))
-    training = facts.training
+    training = view.training
     return template.substitute(
-        title=folder.resolve().name,
+        title=view.name,
         summary=(
-            f"A {' + '.join(config.modalities)} model that fuses {' and '.join(_towers(config).values())} by "
-            f"{config.fusion}, made with hf_multimodal."
+            f"A {' + '.join(view.modalities)} model that fuses {' and '.join(view.towers.values())} by {view.fusion}, "
+            "made with hf_multimodal."
         ),
-        use=_use(folder, config, facts),
-        metrics=_metrics_table(facts.metrics),
-        sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in facts.sizes.items())}. " if facts.sizes else "",
+        use=_use(view),
+        metrics=_metrics_table(view.metrics),
+        sizes=f"Rows: {', '.join(f'{size:,} {split}' for split, size in view.sizes.items())}. " if view.sizes else "",
         training=_training_line(training),
-        architecture=facts.architecture,
-        labels=_labels(config, facts),
-        towers="; ".join(f"{modality}: {name}" for modality, name in _towers(config).items()),
-        fusion=config.fusion,
-        num_layers=config.num_hidden_layers,
-        hidden_size=config.hidden_size,
+        architecture=view.architecture,
+        labels=view.labels,
+        towers="; ".join(f"{modality}: {name}" for modality, name in view.towers.items()),
+        fusion=view.fusion,
+        num_layers=view.num_layers,
+        hidden_size=view.hidden_size,
         parameters=f"{training['parameters']:,}",
         trainable=f"{training['trainable_parameters']:,}",
-        modalities=", ".join(config.modalities),
-        source=_source_line(facts),
-        files=_files_line(folder),
+        modalities=", ".join(view.modalities),
+        source=_source_line(view),
+        files="".join(f" {LINKED_FILES[name]}: [`{name}`]({name})." for name in view.files),
+        **{name: view.texts.get(name, fill_in) for name, fill_in in CARD_TEXTS.items()},
     )
 
 
-def _use(folder: Path, config: PreTrainedConfig, facts: CardFacts) -> str:
-    location = folder.resolve().name
-    model_class = MODELS_WITH_HEAD[facts.architecture]
-    pipelines = model_class._pipelines
-    example = _example(config.modalities, folder)
+def _use(view: CardView) -> str:
+    model_class = MODELS_WITH_HEAD[view.architecture]
+    example = "{" + ", ".join(f'"{modality}": {value}' for modality, value in view.examples.items()) + "}"
     if model_class.matches_items:
-        first, second = config.modalities
-        query = _values(folder)[first]
-        argument = PROCESSOR_ARGUMENTS[first]
-        return _USE_OF_RETRIEVAL.format(location=location, first=first, second=second, query=query, argument=argument)
+        first, second = view.modalities
+        query, argument = view.examples[first], PROCESSOR_ARGUMENTS[first]
+        return _USE_OF_RETRIEVAL.format(location=view.name, first=first, second=second, query=query, argument=argument)
     if model_class.learns_unlabelled:
-        return _USE_OF_PRETRAINED.format(location=location)
-    if not pipelines:
-        return _USE_OF_TASKS.format(location=location, example=example)
-    return _USE.format(pipeline=next(iter(pipelines)), location=location, example=example)
+        return _USE_OF_PRETRAINED.format(location=view.name)
+    if not model_class._pipelines:
+        return _USE_OF_TASKS.format(location=view.name, example=example)
+    return _USE.format(pipeline=next(iter(model_class._pipelines)), location=view.name, example=example)
 
 
 def _labels(config: PreTrainedConfig, facts: CardFacts) -> str:
@@ -265,23 +341,13 @@ def _training_line(training: Mapping[str, Any]) -> str:
     seconds = f"{training['seconds']} s, " if training.get("seconds") else ""
     return (
         f"Seed {training['seed']}. Training took {seconds}{training['steps']} steps, {round(training['epochs'], 2)} "
-        f"epochs, on {training['processes']} process(es) of {_hardware()}."
+        f"epochs, on {training['processes']} process(es) of {training['hardware']}."
     )
 
 
-def _source_line(facts: CardFacts) -> str:
-    columns = ", ".join(f"{name} = `{column}`" for name, column in facts.columns.items())
-    return f"`{facts.dataset_name}`" + (f", columns {columns}" if columns else "") + "."
-
-
-def _files_line(folder: Path) -> str:
-    there = [f" {what}: [`{name}`]({name})." for name, what in LINKED_FILES.items() if (folder / name).is_file()]
-    return "".join(there)
-
-
-def _example(modalities: tuple[str, ...], folder: Path) -> str:
-    values = _values(folder)
-    return "{" + ", ".join(f'"{m}": {values[m]}' for m in modalities) + "}"
+def _source_line(view: CardView) -> str:
+    columns = ", ".join(f"{name} = `{column}`" for name, column in view.columns.items())
+    return f"`{view.dataset}`" + (f", columns {columns}" if columns else "") + "."
 
 
 def _values(folder: Path) -> dict[str, Any]:
@@ -318,4 +384,4 @@ def _hardware() -> str:
     return f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
 
 
-__all__ = ["CARD_FIELDS", "CardFacts", "write_model_card"]
+__all__ = ["CARD_FIELDS", "CARD_FILE", "CARD_TEXTS", "CardFacts", "CardView", "render_card", "write_model_card"]

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.evaluation.text_metrics import check_text_libraries
-from hf_multimodal.hub.model_card import CARD_FIELDS
+from hf_multimodal.hub.model_card import CARD_FIELDS, CARD_TEXTS
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import (
     MODALITIES,
@@ -31,7 +31,7 @@ def check_run(config: RunConfig) -> None:
     check_fields(config.towers, MODALITIES, "towers.")
     check_fields(config.model, [f.name for f in fields(MultimodalConfig)], "model.")
     check_fields(config.training, [f.name for f in fields(MultimodalTrainingArguments)], "training.")
-    check_fields(config.card, CARD_FIELDS, "card.")
+    check_fields(config.card, (*CARD_FIELDS, *CARD_TEXTS), "card.")
     check_types(config.training, MultimodalTrainingArguments, "training.")
     if "output_dir" in config.training:
         raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")

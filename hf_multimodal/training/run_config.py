@@ -86,7 +86,8 @@ class RunConfig:
             to be written.
         model: Fields of `MultimodalConfig`.
         training: Fields of `MultimodalTrainingArguments`.
-        card: Fields of the model card's header: license, language, tags, datasets, base_model.
+        card: Fields of the model card's header: license, language, tags, datasets, base_model, co2_eq_emissions; and
+            its texts `intended_use` and `limits`.
         seed: Seeds weights, data order and dropout.
     """
 

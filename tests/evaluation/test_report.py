@@ -134,7 +134,7 @@ def test_other_kinds_and_single_rows(kind, count, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = write_report(tmp_path, make_rows(count), [scored], facts(slices=("shop",))).read_text(encoding="utf-8")
-    assert {"regression": "mse", "scored_answers": "accuracy"}.get(kind, "average_precision") in page
+    assert {"regression": "mean squared error", "scored_answers": "accuracy"}.get(kind, "average precision") in page
     assert "nan" not in re.findall(r"<td>(.*?)</td>", page)
 
 
