@@ -13,7 +13,7 @@ def doctor(
     overrides: Annotated[list[str] | None, typer.Argument(help="Any field of it, as key=value.")] = None,
     output: Annotated[Path | None, typer.Option(help="File to write all findings to, as JSON.")] = None,
     fix: Annotated[
-        Path | None, typer.Option(help="New folder for a copy of the rows without those that have errors.")
+        Path | None, typer.Option(help="New folder for a copy without the rows that have errors or stand twice.")
     ] = None,
 ) -> None:
     """Examine rows and configuration of a run.
@@ -24,7 +24,7 @@ def doctor(
 
     run_config = RunConfig.load(config, overrides or ())
 
-    from hf_multimodal.doctor.checkup import examine, save_findings, write_cleaned
+    from hf_multimodal.doctor.checkup import examine, overrides_for, save_findings, write_cleaned
     from hf_multimodal.doctor.findings import format_findings
 
     examination = examine(run_config)
@@ -34,7 +34,8 @@ def doctor(
     if fix is not None:
         counts = write_cleaned(run_config, examination, fix)
         left = ", ".join(f"{count:,} {role}" for role, count in counts.items())
-        typer.echo(f"{len(examination.dropped):,} rows left out; {left} rows in {fix} (data.source={fix})")
+        changed = " ".join(f"'{x}'" for x in overrides_for(run_config, fix))
+        typer.echo(f"{len(examination.dropped):,} rows left out; {left} rows in {fix}: {changed}")
     if examination.has_errors:
         raise typer.Exit(1)
 

@@ -8,16 +8,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_multimodal.data.columns import ROW_ID, flatten_columns
+from hf_multimodal.data.columns import ROW_ID, flatten_columns, named_values
 from hf_multimodal.evaluation.predictions import METRICS
+from hf_multimodal.evaluation.report import present_modalities
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS, check_known
+from hf_multimodal.training.feature_cache import CACHED_MODALITIES
 from hf_multimodal.training.output_folder import CHECKPOINTS, RUN_FILE
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.run_parts import load_splits
 
 COMPARED_TASKS = ("classification", "question_answering")
 TABLE = "table to text"
@@ -74,6 +76,8 @@ def plan_cells(config: RunConfig, output: Path, fusions: Sequence[str], seeds: S
         raise ValueError("There is nothing to compare: the configuration needs two towers or more, and no start_from.")
     for fusion in fusions:
         check_known("fusion", fusion, FUSIONS)
+    # the same rows in every cell, whatever its seed
+    config = replace(config, data=replace(config.data, limit_seed=config.limit_seed))
     variants: list[tuple[str, str, RunConfig]] = [(f"{m} alone", "alone", _alone(config, m)) for m in towers]
     if "text" in towers and _table_columns(config):
         variants.append((TABLE, "table", _as_text(config, output)))
@@ -117,12 +121,16 @@ def _check_same(cell: Cell) -> None:
 def _alone(config: RunConfig, modality: str) -> RunConfig:
     towers = {modality: config.towers[modality]}
     model = {name: value for name, value in config.model.items() if name != "modality_dropout"}
+    training = dict(config.training)
+    tower = config.towers[modality]
+    if modality not in CACHED_MODALITIES or not (isinstance(tower, Mapping) and tower.get("frozen")):
+        training.pop("feature_cache", None)  # nothing is left to keep
     columns = {
         name: column
         for name, column in config.data.columns.items()
         if name.split(".")[0] in (modality, "label", "id", "item")
     }
-    return replace(config, towers=towers, model=model, data=replace(config.data, columns=columns))
+    return replace(config, towers=towers, model=model, training=training, data=replace(config.data, columns=columns))
 
 
 def _table_columns(config: RunConfig) -> list[str]:
@@ -136,17 +144,24 @@ def _as_text(config: RunConfig, output: Path) -> RunConfig:
     data = config.data
     columns = {name: name if name != "id" else ROW_ID for name in data.columns if name in ("label", "id", "text")}
     copy = replace(
-        data, source=str(output / _TABLE_FOLDER), columns=columns, keep=[], options={}, limit={}, max_length=None
+        data,
+        source=str((output / _TABLE_FOLDER).resolve()),
+        columns=columns,
+        keep=[],
+        options={},
+        limit={},
+        max_length=None,
     )
     return _alone(replace(config, data=replace(copy, splits={role: role for role in data.splits})), "text")
 
 
-def write_table_copy(config: RunConfig, output: Path) -> None:
+def write_table_copy(output: Path, splits: Mapping[str, datasets.Dataset], keep: Sequence[str]) -> None:
     """Writes the rows of the variant `table to text`: whole or not at all, and once.
 
     Args:
-        config: The run that is compared.
         output: Folder of the comparison.
+        splits: Role -> rows of the run that is compared.
+        keep: Further columns to write out.
     """
     folder = output / _TABLE_FOLDER
     if folder.is_dir():
@@ -154,19 +169,41 @@ def write_table_copy(config: RunConfig, output: Path) -> None:
     partial = folder.with_name(f"{_TABLE_FOLDER}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    for role, rows in load_splits(config).items():
-        kept = [name for name in (*_ROW_MODALITIES, "label", ROW_ID, *config.data.keep) if name in rows.column_names]
-        names = getattr(rows.features["label"], "names", None)
+    for role, rows in splits.items():
+        names = [name for name in (*_ROW_MODALITIES, *keep) if name in rows.column_names]
+        cells = {name: named_values(rows, name) for name in (ROW_ID, "label", *names)}
         written = [
             {
-                ROW_ID: str(row[ROW_ID]),
-                "label": names[row["label"]] if names and isinstance(row["label"], int) else row["label"],
-                "text": row_as_text(row, config.data.keep),
+                ROW_ID: str(cells[ROW_ID][i]),
+                "label": cells["label"][i],
+                "text": row_as_text({name: cells[name][i] for name in names}, keep),
             }
-            for row in rows.select_columns(kept)
+            for i in range(len(rows))
         ]
         pq.write_table(pa.Table.from_pylist(written), partial / f"{role}.parquet")
     partial.rename(folder)
+
+
+def check_all_there(splits: Mapping[str, datasets.Dataset], modalities: Sequence[str]) -> None:
+    """Refuses rows that lack a modality, of which a model of that modality alone could say nothing.
+
+    Args:
+        splits: Role -> rows.
+        modalities: Those that are compared.
+
+    Raises:
+        ValueError: saying how many rows of which split lack what.
+    """
+    for role, rows in splits.items():
+        present = present_modalities(rows, modalities)
+        for modality in modalities:
+            lacking = sum(modality not in own for own in present)
+            if lacking:
+                raise ValueError(
+                    f"{lacking:,} of {len(rows):,} rows of {role} have no {modality}, and {modality} alone says "
+                    "nothing of them: compare on the rows that have everything. (`evaluate --missing` measures what a "
+                    "fused model loses without a modality.)"
+                )
 
 
 def row_as_text(row: Mapping[str, Any], keep: Sequence[str]) -> str:
@@ -183,4 +220,13 @@ def row_as_text(row: Mapping[str, Any], keep: Sequence[str]) -> str:
     return "; ".join([*([str(row["text"])] if row.get("text") else []), *parts]) or "-"
 
 
-__all__ = ["COMPARED_TASKS", "TABLE", "Cell", "plan_cells", "row_as_text", "run_cell", "write_table_copy"]
+__all__ = [
+    "COMPARED_TASKS",
+    "TABLE",
+    "Cell",
+    "check_all_there",
+    "plan_cells",
+    "row_as_text",
+    "run_cell",
+    "write_table_copy",
+]

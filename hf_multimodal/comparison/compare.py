@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from hf_multimodal.comparison.cells import Cell, plan_cells, run_cell, write_table_copy
+from hf_multimodal.comparison.cells import Cell, check_all_there, plan_cells, run_cell, write_table_copy
 from hf_multimodal.comparison.statistics import Candidate, difference, estimate, verdict
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.evaluation.detailed_scores import ScoredRows
@@ -23,6 +23,7 @@ from hf_multimodal.evaluation.predictions import METRICS
 from hf_multimodal.training.inference import load_predictor, measure_missing_rates, process_state, score_rows
 from hf_multimodal.training.row_source import RowSource
 from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.run_parts import load_splits
 
 COMPARISON = "comparison.json"
 PAGE = "comparison.html"
@@ -77,9 +78,13 @@ def compare(
     cells = plan_cells(config, output, fusions, seeds)
     if split not in config.data.splits:
         raise ValueError(f"The run has no split {split!r}: it has {', '.join(config.data.splits)}.")
+    state = process_state()
+    quiet = not state.is_main_process
+    splits = load_splits(config)
+    check_all_there(splits, [cell.variant.removesuffix(" alone") for cell in cells if cell.kind == "alone"])
     if any(cell.kind == "table" for cell in cells):
-        write_table_copy(config, output)
-    quiet = not process_state().is_main_process
+        with state.main_process_first():
+            write_table_copy(output, splits, config.data.keep)
     for cell in tqdm(cells, desc="Cells", unit="cell", disable=quiet):
         run_cell(cell)
     variants = dict.fromkeys(cell.variant for cell in cells)
@@ -88,6 +93,9 @@ def compare(
         for name in tqdm(variants, desc="Scoring", unit="variant", disable=quiet)
     }
     first = next(iter(measured.values()))
+    for name, own in measured.items():
+        if own.row_ids != first.row_ids:
+            raise ValueError(f"{name!r} was scored on other rows than the others: give another --output.")
     unit = "mse" if first.problem_type == "regression" else "accuracy"
     candidates = [Candidate(n, m.cells[0].kind, m.right, m.facts["seconds"]) for n, m in measured.items()]
     best, other, sentence = verdict(candidates, unit)
@@ -143,7 +151,7 @@ def _latency(cell: Cell, dataset: Any, rows: ScoredRows) -> float:  # noqa: ANN4
         for _ in range(_TIMED_ROUNDS):
             for row in chosen:
                 start = time.perf_counter()
-                runnable(**collator([row]).to(runnable.device))
+                runnable(**collator([row]).to(runnable.device)).logits.cpu()  # which waits for an accelerator
                 times.append(time.perf_counter() - start)
     return 1000 * float(np.median(times))
 

@@ -3,8 +3,9 @@
 """Our names for the columns of rows, and which columns of the user's stand behind them."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_known
 
@@ -92,3 +93,17 @@ def _check_our_names(wanted: Mapping[str, str]) -> None:
     for name in NESTED:
         if name in wanted and any(canonical.startswith(f"{name}.") for canonical in wanted):
             raise ValueError(f"columns maps both {name} and parts of it: give either one column or several.")
+
+
+def named_values(dataset: Any, column: str) -> list[Any]:  # noqa: ANN401 (a datasets.Dataset)
+    """Reads a column, with names in the place of a `ClassLabel`'s numbers, and None for what is not known.
+
+    Args:
+        dataset: The rows.
+        column: The column's name.
+    """
+    names = getattr((dataset.features or {}).get(column), "names", None)
+    values = list(dataset[column])
+    if names:
+        return [None if value is None or value < 0 else names[value] for value in values]
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]

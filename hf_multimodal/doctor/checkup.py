@@ -10,6 +10,7 @@ from typing import Any
 
 import datasets
 
+from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.doctor.duplicate_checks import check_duplicates
@@ -29,9 +30,9 @@ from hf_multimodal.modeling.configuration_multimodal import MODALITIES
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.run_parts import build, load_splits
+from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
 
-_PREDICTING = ("classification", "question_answering", "multi_task")
+PREDICTING = ("classification", "question_answering", "multi_task")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def examine(config: RunConfig) -> Examination:
     labels, label_findings = _labels(config, splits, rows, modalities)
     findings += label_findings
     fine = config.task not in ("retrieval", "pretraining") or "item" in columns
-    findings += check_duplicates(rows, labels, many_texts_are_fine=fine)
+    decided = config.task in PREDICTING
+    findings += check_duplicates(rows, labels, one_label_is_right=decided, many_texts_are_fine=fine)
     examination = Examination(findings, rows, splits)
     train = splits["train"].select([i for i, row in enumerate(rows["train"]) if row.place not in examination.dropped])
     findings += _tower_findings(config, train, every)
@@ -96,21 +98,24 @@ def _labels(
     """Checks every label column; returns what each row is labelled in all of them together."""
     together: dict[Place, Hashable] = {}
     findings: list[Finding] = []
-    columns = [name for name in splits["train"].column_names if name.split(".")[0] == "label"]
-    for column in columns if config.task in _PREDICTING else ():
+    for column in [name for name in splits["train"].column_names if name.split(".")[0] == "label"]:
         types = config.data.problem_type
         task = column.removeprefix("label.")
         problem_type = types.get(task) if isinstance(types, Mapping) else types
-        labels, found = read_labels(splits, column, config.data.columns, problem_type)
+        is_answer, is_value = config.task == "question_answering", problem_type == "regression"
+        labels, found = read_labels(splits, column, config.data.columns, is_answer=is_answer, is_value=is_value)
+        for place, label in labels.items():
+            together[place] = (together.get(place), label)
+        if config.task not in PREDICTING:  # what is to be written is no label
+            findings += [finding for finding in found if finding.kind == "bad_label"]
+            continue
         findings += found
         if not found:
             findings += check_schema(splits["train"], column, problem_type)
-        name = config.data.columns["label"] if column == "label" else task
-        if not any(isinstance(label, float) for label in labels.values()):
+        if not is_value:
+            name = config.data.columns["label"] if column == "label" else task
             findings += check_balance(labels, name)
             findings += check_given_away(rows, labels, name, modalities)
-        for place, label in labels.items():
-            together[place] = (together.get(place), label)
     return together, findings
 
 
@@ -129,7 +134,8 @@ def _tower_findings(config: RunConfig, train: datasets.Dataset, every: Sequence[
         training = {**config.training, "eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
         arguments = MultimodalTrainingArguments(output_dir=config.output_dir, **training)
         collator = MultimodalCollator(processor, schema, config.data.columns)
-        yield from check_memory(model, collator, train, arguments.per_device_train_batch_size)
+        spread = spread_captions(train, column=TEXT_LISTS.get(config.task, "text"))
+        yield from check_memory(model, collator, spread, arguments.per_device_train_batch_size)
     except (ValueError, TypeError, OSError) as error:
         yield Finding("configuration", "error", str(error))
     yield from check_texts(every, getattr(processor, "tokenizer", None))
@@ -143,7 +149,7 @@ def _side(image_processor: Any) -> int | None:  # noqa: ANN401 (any image proces
 
 
 def write_cleaned(config: RunConfig, examination: Examination, output: str | Path) -> dict[str, int]:
-    """Writes the rows that are left without those with errors, a parquet file per split with the source's own columns.
+    """Writes the rows without those that findings with `drop` name: a parquet file per role, with the source's columns.
 
     Media become bytes, so that the copy stands by itself; the source is not touched. Columns that are neither mapped
     nor kept (`data.keep`) are left out.
@@ -177,6 +183,20 @@ def write_cleaned(config: RunConfig, examination: Examination, output: str | Pat
         output.rmdir()
     partial.rename(output)
     return counts
+
+
+def overrides_for(config: RunConfig, folder: str | Path) -> list[str]:
+    """Says how a run takes a cleaned copy: the fields of its configuration to change, as `key=value`.
+
+    Args:
+        config: The run.
+        folder: The copy.
+    """
+    changed = [f"data.source={folder}"]
+    if any(role != split for role, split in config.data.splits.items()):
+        changed.append(f"data.splits={{{', '.join(f'{role}: {role}' for role in config.data.splits)}}}")
+    changed += [f"data.{name}=null" for name in ("options", "limit") if getattr(config.data, name)]
+    return changed
 
 
 def _with_own_names(rows: datasets.Dataset, names: Mapping[str, str]) -> datasets.Dataset:
@@ -214,4 +234,4 @@ def save_findings(examination: Examination, file: str | Path) -> None:
     Path(file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-__all__ = ["Examination", "examine", "save_findings", "write_cleaned"]
+__all__ = ["Examination", "examine", "overrides_for", "save_findings", "write_cleaned"]

@@ -18,13 +18,18 @@ _LIKENESS = 4.0  # mean difference of the thumbnails' bytes, at most
 
 
 def check_duplicates(
-    splits: Mapping[str, Sequence[RowFacts]], labels: Mapping[Place, Hashable], *, many_texts_are_fine: bool
+    splits: Mapping[str, Sequence[RowFacts]],
+    labels: Mapping[Place, Hashable],
+    *,
+    one_label_is_right: bool,
+    many_texts_are_fine: bool,
 ) -> Iterator[Finding]:
     """Finds rows and media that stand twice.
 
     Args:
         splits: Role -> rows, training first.
-        labels: What each row is labelled, of those that have a label.
+        labels: What each row is labelled, or what is to be written of it, where there is anything.
+        one_label_is_right: Whether two labels of the same content contradict each other.
         many_texts_are_fine: Whether the rows of one picture are known to belong together.
     """
     yield from _repeated_rows(splits, labels)
@@ -33,7 +38,8 @@ def check_duplicates(
         yield from _shared_media(splits, modality)
     yield from _look_alikes(splits)
     yield from _many_texts(splits, fine=many_texts_are_fine)
-    yield from _conflicts(splits, labels)
+    if one_label_is_right:
+        yield from _conflicts(splits, labels)
 
 
 def _groups(rows: Iterable[RowFacts], key: Callable[[RowFacts], Hashable]) -> list[list[RowFacts]]:

@@ -3,6 +3,8 @@
 """Checks of the labels: those that are missing or unknown, rare ones, and those that one modality gives away."""
 
 import math
+import random
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,9 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_multimodal.data.columns import Columns, source_name
+from hf_multimodal.data.columns import Columns, named_values, source_name
 from hf_multimodal.data.label_encoding import LabelError
-from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.doctor.findings import Finding, Place
 from hf_multimodal.doctor.scan import RowFacts
@@ -29,7 +30,7 @@ _GIVEN_AWAY = 0.9  # share right of one modality alone
 
 
 def read_labels(
-    splits: Mapping[str, datasets.Dataset], column: str, columns: Columns, problem_type: str | None
+    splits: Mapping[str, datasets.Dataset], column: str, columns: Columns, *, is_answer: bool, is_value: bool
 ) -> tuple[dict[Place, Hashable], list[Finding]]:
     """Reads a label column of all splits; what cannot be read becomes findings.
 
@@ -37,47 +38,38 @@ def read_labels(
         splits: Role -> rows, training first.
         column: `label`, or `label.TASK`.
         columns: The user's own names.
-        problem_type: Overrides what the column's type says.
+        is_answer: Whether lists are the answers of several people, of which training need not have all.
+        is_value: Whether the labels are numbers to be predicted.
 
     Returns:
         What each row is labelled, and what was found.
     """
     labels: dict[Place, Hashable] = {}
-    bad: list[tuple[Place, str]] = []
+    missing: list[Place] = []
     unseen: list[tuple[Place, Any]] = []
     source, is_task = source_name(columns, column), "." in column
     known: set[Any] | None = None
     for role, rows in splits.items():
-        values = column_values(rows, column) or ()
-        names = getattr((rows.features or {}).get(column), "names", None)
         own: set[Any] = set()
-        for place, (row_id, value) in enumerate(zip(rows["row_id"], values, strict=True)):
+        for place, (row_id, value) in enumerate(zip(rows["row_id"], named_values(rows, column), strict=True)):
             where = (role, str(row_id), place)
-            if value is None or (isinstance(value, float) and math.isnan(value)) or (names and value == -1):
+            if value is None:
                 if not is_task:  # of several tasks a row may lack any
-                    bad.append((where, "the label is missing"))
+                    missing.append(where)
                 continue
-            label = _hashable(value)
-            labels[where] = label
-            own.update(label if isinstance(label, tuple) else [label])
+            labels[where] = label = _hashable(value)
             parts = label if isinstance(label, tuple) else (label,)
-            if known is not None and not isinstance(value, float) and not names and not set(parts) <= known:
+            own.update(parts)
+            is_open = is_value or _is_number(parts) or (is_answer and isinstance(label, tuple))
+            if known is not None and not is_open and not set(parts) <= known:
                 unseen.append((where, value))
-        if known is None:
-            known = own
+        known = own if known is None else known
     findings = []
-    if bad:
-        findings.append(
-            Finding(
-                "bad_label",
-                "error",
-                f"{len(bad):,} rows cannot be used, column {source!r}: {bad[0][1]}.",
-                "Fill them in, or drop the rows (--fix does).",
-                tuple(place for place, _ in bad),
-                drop=True,
-            )
-        )
-    if unseen and problem_type != "regression":
+    if missing:
+        message = f"{len(missing):,} rows have no label in {source!r}."
+        remedy = "Fill them in, or drop the rows (--fix does)."
+        findings.append(Finding("bad_label", "error", message, remedy, tuple(missing), drop=True))
+    if unseen:
         named = ", ".join(sorted({repr(value) for _, value in unseen})[:5])
         findings.append(
             Finding(
@@ -90,6 +82,10 @@ def read_labels(
             )
         )
     return labels, findings
+
+
+def _is_number(parts: tuple[Any, ...]) -> bool:
+    return any(isinstance(part, float) for part in parts)
 
 
 def _hashable(value: Any) -> Hashable:  # noqa: ANN401 (any cell)
@@ -117,7 +113,7 @@ def check_balance(labels: Mapping[Place, Hashable], name: str) -> Iterator[Findi
             for one in label if isinstance(label, tuple) else (label,):
                 counts[one] += 1
                 places.setdefault(one, []).append(place)
-    if len(counts) < 2:
+    if len(counts) < 2 or any(isinstance(label, (float, tuple)) for label in counts):
         return
     (most, largest), (_, smallest) = counts.most_common(1)[0], counts.most_common()[-1]
     rare = [label for label, count in counts.items() if count < _RARE]
@@ -144,8 +140,10 @@ def check_given_away(
         modalities: Those the run reads.
     """
     parts = {role: [row for row in rows if row.place in labels] for role, rows in splits.items()}
-    train = parts.get("train", [])[:_PROBED_ROWS]
-    held = (parts.get("validation") or parts.get("test") or parts.get("train", [])[_PROBED_ROWS:])[:_PROBED_ROWS]
+    shuffled = random.Random(0).sample(parts.get("train", []), len(parts.get("train", [])))  # sets are often sorted
+    train = shuffled[:_PROBED_ROWS]
+    held = parts.get("validation") or parts.get("test") or shuffled[_PROBED_ROWS:]
+    held = random.Random(0).sample(held, min(len(held), _PROBED_ROWS))
     names = {labels[row.place] for row in train}
     is_single = not any(isinstance(x, (float, tuple)) for x in names)
     if len(train) < 50 or len(held) < 20 or not 2 <= len(names) <= 200 or not is_single:
@@ -173,16 +171,18 @@ def _probe(
     """Share right of a quick model of one modality; None where there is none for it."""
     model = LogisticRegression(C=10, max_iter=300)
     if modality == "text":
-        if not any((row.text or "").strip() for row in train):
+        if not any(re.search(r"\w", row.text) for row in train):
             return None
         pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+"), model)
-        values: list[list[Any]] = [[row.text or "" for row in rows] for rows in (train, held)]
+        values: list[list[Any]] = [[row.text for row in rows] for rows in (train, held)]
     elif modality == "image":
         pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300))
         values = [[_small(row) for row in rows] for rows in (train, held)]
     elif modality == "series" and all(isinstance(row.series, (Mapping, type(None))) for row in train):
         pipeline = make_pipeline(DictVectorizer(), StandardScaler(with_mean=False), model)
         values = [[_cells(row) for row in rows] for rows in (train, held)]
+        if not any(values[0]):
+            return None
     else:
         return None
     return float(pipeline.fit(values[0], labels).score(values[1], truth))

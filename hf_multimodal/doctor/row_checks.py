@@ -67,8 +67,8 @@ def check_ids(rows: Sequence[RowFacts]) -> Iterator[Finding]:
 
 def check_texts(rows: Sequence[RowFacts], tokenizer: Any = None) -> Iterator[Finding]:  # noqa: ANN401 (any tokenizer)
     """Finds texts that are empty, or longer than the tokenizer takes."""
-    there = [row for row in rows if row.text is not None]
-    empty = [row.place for row in there if not (row.text or "").strip()]
+    there = [row for row in rows if row.texts]
+    empty = [row.place for row in there if not all(text.strip() for text in row.texts)]
     if empty:
         yield Finding(
             "empty_text",
@@ -80,14 +80,15 @@ def check_texts(rows: Sequence[RowFacts], tokenizer: Any = None) -> Iterator[Fin
     if tokenizer is None or not there:
         return
     limit = tokenizer.model_max_length
-    texts = [row.text for row in there]
-    lengths = [len(ids) for ids in tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
-    cut = [row.place for row, length in zip(there, lengths, strict=True) if length > limit]
+    texts = [(row.place, text) for row in there for text in row.texts]
+    lengths = [len(ids) for ids in tokenizer([x for _, x in texts], truncation=False, verbose=False)["input_ids"]]
+    cut = list(dict.fromkeys(place for (place, _), length in zip(texts, lengths, strict=True) if length > limit))
+    count = sum(length > limit for length in lengths)
     if cut:
         yield Finding(
             "long_text",
             "warning",
-            f"{len(cut):,} texts ({len(cut) / len(there):.1%}) have more than {limit} tokens, the longest "
+            f"{count:,} texts ({count / len(texts):.1%}) have more than {limit} tokens, the longest "
             f"{max(lengths):,}: their ends are not read.",
             f"Raise data.max_length ({int(np.quantile(lengths, 0.99)):,} tokens hold 99 % of the texts), or shorten "
             "them.",

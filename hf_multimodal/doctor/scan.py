@@ -5,7 +5,6 @@
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +35,8 @@ class RowFacts:
     Attributes:
         place: Split, id and place in the split.
         errors: Modality -> why it cannot be opened.
-        hashes: Modality -> hash of its content; of texts without case, punctuation and spaces. Absent ones have none.
-        text: The text, or several joined.
+        hashes: Modality -> hash of its content, of texts normalised. Absent ones have none.
+        texts: The text, or several.
         size: Width and height of the picture.
         looks: Perceptual hash of the picture (pHash, 64 bits).
         thumbnail: (16, 16, 3) uint8.
@@ -51,7 +50,7 @@ class RowFacts:
     place: Place
     errors: dict[str, str] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
-    text: str | None = None
+    texts: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     looks: int | None = None
     thumbnail: np.ndarray | None = None
@@ -60,6 +59,11 @@ class RowFacts:
     rate: int | None = None
     silent: bool = False
     series: Any = None
+
+    @property
+    def text(self) -> str:
+        """The text; of several all of them."""
+        return " / ".join(self.texts)
 
     @property
     def content(self) -> tuple[tuple[str, str], ...]:
@@ -84,8 +88,8 @@ def scan_rows(splits: Mapping[str, datasets.Dataset], modalities: tuple[str, ...
 
 
 def normalised(text: str) -> str:
-    """A text without case, punctuation and spaces, to be compared."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    """A text without case, double spaces and what punctuation ends it, to be compared."""
+    return " ".join(text.casefold().split()).rstrip(".!?,;: ")
 
 
 def _facts(row: Mapping[str, Any], place: Place, modalities: tuple[str, ...]) -> RowFacts:
@@ -123,8 +127,8 @@ def _look_at_text(facts: RowFacts, value: Any) -> None:  # noqa: ANN401 (a text,
     texts = value if isinstance(value, list) else [value]
     if not all(isinstance(text, str) for text in texts):
         raise TypeError(f"{value!r} is no text: convert the column to strings.")
-    facts.text = " / ".join(texts)
-    facts.hashes["text"] = _hash(normalised(facts.text).encode())
+    facts.texts = tuple(texts)
+    facts.hashes["text"] = _hash("\n".join(map(normalised, texts)).encode())
 
 
 def _look_at_image(facts: RowFacts, value: Any) -> None:  # noqa: ANN401 (a cell)
@@ -155,6 +159,15 @@ def _look_at_video(facts: RowFacts, value: Any) -> None:  # noqa: ANN401 (a cell
 
 
 def _look_at_series(facts: RowFacts, value: Any) -> None:  # noqa: ANN401 (a mapping or an array)
+    if not isinstance(value, Mapping):
+        try:
+            steps = np.asarray(value, dtype=float)
+        except ValueError as error:
+            raise TypeError(f"the series is not of numbers in equal steps: {error}") from error
+        if steps.ndim not in (1, 2) or not steps.size:
+            raise TypeError(
+                f"the series is of shape {steps.shape}: it takes steps, or steps and channels, one at least."
+            )
     facts.series = value
     facts.hashes["series"] = _hash(json.dumps(value, sort_keys=True, default=str).encode())
 

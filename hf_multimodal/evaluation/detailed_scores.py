@@ -18,6 +18,8 @@ from hf_multimodal.evaluation.predictions import scores_from_logits
 
 RESAMPLES = 300
 LEVEL = 0.95  # of the intervals
+_AREAS = {"roc_auc": sk.roc_auc_score, "average_precision": sk.average_precision_score}
+_MOST_RANKED = 200_000  # scores to rank in every draw of the bootstrap; with more, areas get no interval
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,13 @@ class ScoredRows:
         return ScoredRows(self.schema, self.logits[chosen], self.references[chosen], self.rows[chosen], self.name)
 
 
-def detailed_scores(rows: ScoredRows) -> dict[str, float]:
-    """Computes all scores that fit the problem: metric -> value, NaN where one cannot be computed."""
+def detailed_scores(rows: ScoredRows, *, with_areas: bool = True) -> dict[str, float]:
+    """Computes all scores that fit the problem: metric -> value, NaN where one cannot be computed.
+
+    Args:
+        rows: The rows.
+        with_areas: Whether to compute the areas under curves, too, which takes long with many labels.
+    """
     if not len(rows.rows):
         return {}
     if rows.problem_type == "regression":
@@ -107,7 +114,7 @@ def detailed_scores(rows: ScoredRows) -> dict[str, float]:
     scores = {**accuracy, "f1": f1, "f1_weighted": averaged("weighted")[2], "precision": precision, "recall": recall}
     if rows.multi_label:  # of a single label it is the accuracy
         scores["f1_micro"] = averaged("micro")[2]
-    for name, area in (("roc_auc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)):
+    for name, area in _AREAS.items() if with_areas else ():
         scores[name] = mean_area(class_areas(rows.scores, rows.truth, area), multi_label=rows.multi_label)
     scores["ece"] = calibration_error(calibration_bins(rows))
     return {name: float(value) for name, value in scores.items()}
@@ -168,8 +175,11 @@ def bootstrap(
 
 
 def score_intervals(rows: ScoredRows, **options: Any) -> dict[str, tuple[float, float]]:  # noqa: ANN401 (of `bootstrap`)
-    """Bootstrap intervals of `detailed_scores`."""
-    return bootstrap(len(rows.rows), lambda chosen: detailed_scores(rows.select(chosen)), **options)
+    """Bootstrap intervals of `detailed_scores`; of very many scores without the areas under curves."""
+    with_areas = len(rows.rows) * rows.schema.num_labels <= _MOST_RANKED
+    return bootstrap(
+        len(rows.rows), lambda chosen: detailed_scores(rows.select(chosen), with_areas=with_areas), **options
+    )
 
 
 __all__ = [

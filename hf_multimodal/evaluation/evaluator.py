@@ -85,6 +85,11 @@ class MultimodalEvaluator(Evaluator):
             module._feature_names() if isinstance(module, evaluate.EvaluationModule) else known
         )  # of combined ones: all
         taken = {key: value.tolist() for key, value in known.items() if key in names}
+        if strategy == "bootstrap" and "prediction_scores" in taken:
+            raise ValueError(
+                "The evaluate library's bootstrap takes metrics of decisions only: leave strategy out, or read the "
+                "intervals in the report of `hf-multimodal evaluate --output`."
+            )
         result = self.compute_metric(
             module,
             taken,

@@ -23,14 +23,15 @@ _CITATION = "Pedregosa et al., Scikit-learn: Machine Learning in Python, JMLR 12
 
 
 class _LabelMetric(evaluate.Metric):
-    """An `evaluate.Metric` in memory whose predictions and references are numbers, or one list of them per row."""
+    """An `evaluate.Metric` whose predictions and references are numbers, or one list of them per row."""
 
     dtype = "int64"
     citation = _CITATION
 
     def __init__(self, *, multi_label: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 (evaluate.Metric's own)
         self.multi_label = multi_label
-        super().__init__(config_name="multilabel" if multi_label else "default", keep_in_memory=True, **kwargs)
+        kwargs.setdefault("keep_in_memory", kwargs.get("num_process", 1) == 1)  # of several, they meet in files
+        super().__init__(config_name="multilabel" if multi_label else "default", **kwargs)
 
     def _features(self) -> dict[str, Any]:
         value: Any = datasets.Value(self.dtype)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from hf_multimodal.data.columns import named_values
 from hf_multimodal.evaluation.detailed_scores import (
     LEVEL,
     RESAMPLES,
@@ -69,7 +71,7 @@ def write_report(folder: Path, dataset: Any, tasks: Sequence[ScoredRows], facts:
         facts: What else it says.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: dataset[name] for name in facts.slices}
+    columns = {name: named_values(dataset, name) for name in facts.slices}
     present = present_modalities(dataset, facts.modalities)
     if len(set(map(tuple, present))) > 1:
         columns["modalities of the row"] = present
@@ -96,11 +98,18 @@ def present_modalities(dataset: Any, modalities: Sequence[str]) -> list[list[str
         modalities: Those the model reads.
     """
     there = [name for name in modalities if name in dataset.column_names]
-    table = dataset.select_columns(there).with_format("arrow") if there else None
-    if table is None:
-        return [[] for _ in range(len(dataset))]
-    valid = {name: table[:][name].is_valid().to_pylist() for name in there}
+    valid = {name: _known_cells(dataset, name) for name in there}
     return [[name for name in there if valid[name][i]] for i in range(len(dataset))]
+
+
+def _known_cells(dataset: Any, name: str) -> np.ndarray:  # noqa: ANN401 (a datasets.Dataset)
+    """Says which cells of a column hold anything; a mapping of nothing but None (no file, no cell) does not."""
+    column = dataset.select_columns([name]).with_format("arrow")[:][name].combine_chunks()
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    if pa.types.is_struct(column.type) and column.type.num_fields:
+        parts = [part.is_valid().to_numpy(zero_copy_only=False) for part in column.flatten()]
+        valid = valid & np.any(parts, axis=0)
+    return valid
 
 
 def _task(
@@ -223,8 +232,8 @@ def _wrong_row(rows: ScoredRows, place: int, dataset: Any, modalities: Sequence[
             ", ".join(n for n, on in zip(names, value, strict=True) if on) or "(none)"
             for value in (predicted, reference)
         )
-        sure, _ = confidences(rows.scores[[place]], rows.truth[[place]], multi_label=True)
-        confidence = float(sure.max())
+        sure, right = confidences(rows.scores[[place]], rows.truth[[place]], multi_label=True)
+        confidence = float(sure[~right].max())  # of the labels that are wrong
     else:
         told, confidence = names[int(predicted)], float(rows.scores[place, predicted])
         if rows.problem_type == "scored_answers":

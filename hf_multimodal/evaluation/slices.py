@@ -80,7 +80,7 @@ def _named(values: Sequence[Any]) -> list[str]:
     if not _is_cut(values):
         return [NO_VALUE if x is None else ", ".join(map(str, x)) if isinstance(x, list) else str(x) for x in values]
     ends = np.quantile([x for x in values if x is not None], (0, 0.25, 0.5, 0.75, 1))
-    quarters = [f"{low:g} to {high:g}" for low, high in zip(ends, ends[1:], strict=False)]
+    quarters = [f"{low:.10g} to {high:.10g}" for low, high in zip(ends, ends[1:], strict=False)]
     inner = ends[1:-1]
     return [NO_VALUE if x is None else quarters[int(np.searchsorted(inner, x, side="left"))] for x in values]
 

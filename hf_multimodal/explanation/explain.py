@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageDraw
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
 from hf_multimodal.data.collator import MultimodalCollator
@@ -148,7 +149,21 @@ class Explainer:
         modalities = self.model.config.modalities
         if "image" not in modalities or not batch["modality_mask"][0][modalities.index("image")]:
             return None
-        pixels = batch["pixel_values"][0].float().cpu()
+        return self._unnormalised(batch["pixel_values"][0].float().cpu())
+
+    def region(self, size: tuple[int, int], box: Sequence[float]) -> np.ndarray:
+        """Says which of the pixels that the model reads lie inside a box of the picture: (height, width) bool.
+
+        Args:
+            size: Width and height of the picture.
+            box: `[left, top, right, bottom]` in its pixels.
+        """
+        drawn = Image.new("RGB", size)
+        ImageDraw.Draw(drawn).rectangle((box[0], box[1], max(box[0], box[2] - 1), max(box[1], box[3] - 1)), "white")
+        pixels = self.processor.tensors_of({"image": [drawn]}, return_tensors="pt")["pixel_values"][0]
+        return self._unnormalised(pixels).mean(-1) > 0.5
+
+    def _unnormalised(self, pixels: torch.Tensor) -> np.ndarray:
         own = self.processor.image_processor
         mean, std = (
             torch.tensor(x or fill).view(-1, 1, 1) for x, fill in ((own.image_mean, [0.0]), (own.image_std, [1.0]))
@@ -171,30 +186,23 @@ def _grid(values: torch.Tensor, ratio: float) -> torch.Tensor:
     return values.view(1, -1)
 
 
-def points_into(values: np.ndarray, box: Sequence[float]) -> bool:
-    """Says whether a map is highest inside a box (the pointing game, Zhang et al. 2016).
+def points_into(values: np.ndarray, inside: np.ndarray) -> bool:
+    """Says whether a map is highest inside a region (the pointing game, Zhang et al. 2016).
 
     Args:
         values: (height, width).
-        box: `[left, top, right, bottom]` in shares of width and height.
+        inside: (height, width) bool.
     """
-    row, column = np.unravel_index(int(np.argmax(values)), values.shape)
-    x, y = (column + 0.5) / values.shape[1], (row + 0.5) / values.shape[0]
-    left, top, right, bottom = box
-    return bool(left <= x <= right and top <= y <= bottom)
+    return bool(inside.ravel()[int(np.argmax(values))])
 
 
-def mass_inside(values: np.ndarray, box: Sequence[float]) -> float:
-    """Share of a map's positive values that lies inside a box.
+def mass_inside(values: np.ndarray, inside: np.ndarray) -> float:
+    """Share of a map's positive values that lies inside a region.
 
     Args:
         values: (height, width).
-        box: As in `points_into`.
+        inside: (height, width) bool.
     """
-    height, width = values.shape
-    left, top, right, bottom = box
-    x, y = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
-    inside = ((y >= top) & (y <= bottom))[:, None] & ((x >= left) & (x <= right))[None, :]
     positive = np.clip(values, 0, None)
     return float(positive[inside].sum() / positive.sum()) if positive.sum() else 0.0
 

@@ -46,20 +46,22 @@ def integrated_gradients(
     if not inputs:
         return {}, 0.0
     names = list(inputs)
-    rest = {name: tensor for name, tensor in batch.items() if name not in (*names, "input_ids")}
+    replaced = {*names, "input_ids"} if "inputs_embeds" in inputs else set(names)
+    rest = {name: tensor for name, tensor in batch.items() if name not in replaced}
 
     def forward(*values: torch.Tensor) -> torch.Tensor:
         count = len(values[0])
         others = {name: tensor.expand(count, *tensor.shape[1:]) for name, tensor in rest.items()}
         return target.of(model(**dict(zip(names, values, strict=True)), **others))
 
-    attributions, missed = IntegratedGradients(forward).attribute(
-        tuple(inputs.values()),
-        tuple(baselines.values()),
-        n_steps=steps,
-        internal_batch_size=max(8, len(names)),
-        return_convergence_delta=True,
-    )
+    with torch.backends.cudnn.flags(enabled=False):  # whose recurrent layers have no gradient outside of training
+        attributions, missed = IntegratedGradients(forward).attribute(
+            tuple(inputs.values()),
+            tuple(baselines.values()),
+            n_steps=steps,
+            internal_batch_size=max(8, len(names)),
+            return_convergence_delta=True,
+        )
     with torch.no_grad():
         difference = forward(*inputs.values()) - forward(*baselines.values())
     by_input = dict(zip(names, attributions, strict=True))

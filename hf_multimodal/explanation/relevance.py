@@ -37,7 +37,7 @@ def fusion_relevance(
     """
     if model.config.fusion not in ATTENDING_FUSIONS:
         return {}, {}
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # as for integrated gradients
         towers = model.model.encode(batch, batch.get("modality_mask"))
         output = model(**batch, output_attentions=True)
         attentions = list(output.attentions)

@@ -62,37 +62,40 @@ def explain_rows(
         if number < drawn:
             draw_explanation(explanation, output / f"explanation_{number}.png")
         if box_column and row.get(box_column) is not None and explanation.picture is not None:
-            judged.append(_judged(explanation, row, row[box_column]))
+            judged.append(_judged(explainer, explanation, row, row[box_column]))
+    judged = [one for one in judged if one]
     result: dict[str, Any] = {"rows": explained, **({"pointing": _pointing(judged)} if judged else {})}
     (output / EXPLANATIONS).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 
-def _judged(explanation: Explanation, row: Mapping[str, Any], pixels: Sequence[float]) -> dict[str, Any]:
-    """How a row's maps stand to its box."""
-    width, height = open_image(row["image"]).size
-    box = [pixels[0] / width, pixels[1] / height, pixels[2] / width, pixels[3] / height]
+def _judged(
+    explainer: Explainer, explanation: Explanation, row: Mapping[str, Any], box: Sequence[float]
+) -> dict[str, Any]:
+    """How a row's maps stand to its box; nothing where the model does not see any of it."""
+    inside = explainer.region(open_image(row["image"]).size, box)
+    if not inside.any():
+        return {}
     maps = {method: found["image"] for method, found in explanation.maps.items() if "image" in found}
     return {
-        "chance": (box[2] - box[0]) * (box[3] - box[1]),
-        "hits": {method: points_into(values, box) for method, values in maps.items()},
-        "mass": {method: mass_inside(values, box) for method, values in maps.items()},
+        "chance": float(inside.mean()),
+        "hits": {method: points_into(values, inside) for method, values in maps.items()},
+        "mass": {method: mass_inside(values, inside) for method, values in maps.items()},
     }
 
 
 def _pointing(judged: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The pointing-game score of each method, beside what a random point would get."""
-    return {
-        "rows": len(judged),
-        "chance": float(np.mean([one["chance"] for one in judged])),
-        **{
-            method: {
-                "hits": float(np.mean([one["hits"][method] for one in judged])),
-                "mass": float(np.mean([one["mass"][method] for one in judged])),
-            }
-            for method in judged[0]["hits"]
-        },
-    }
+    """The pointing-game score of each method, over the rows that have its map, beside what a random point would get."""
+    methods = dict.fromkeys(method for one in judged for method in one["hits"])
+    told: dict[str, Any] = {"rows": len(judged), "chance": float(np.mean([one["chance"] for one in judged]))}
+    for method in methods:
+        own = [one for one in judged if method in one["hits"]]
+        told[method] = {
+            "rows": len(own),
+            "hits": float(np.mean([one["hits"][method] for one in own])),
+            "mass": float(np.mean([one["mass"][method] for one in own])),
+        }
+    return told
 
 
 __all__ = ["EXPLANATIONS", "explain_rows"]

@@ -8,6 +8,7 @@ of all of them, so that a change of any makes another. In it a value is found by
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -125,7 +126,7 @@ class FeatureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b("".join(features).encode(), digest_size=16).hexdigest()
         target = self.folder / f"{name}.safetensors"
-        partial = target.with_suffix(f".{PartialState().process_index}.partial")
+        partial = target.with_suffix(f".{uuid.uuid4().hex}.partial")  # runs at the same time may write the same
         tensors = {
             "features": torch.cat([x.to(self.dtype) for x in features.values()]).contiguous(),
             "lengths": torch.tensor([len(x) for x in features.values()]),
@@ -244,7 +245,8 @@ def _fill(store: FeatureStore, tower: Tower, collator: MultimodalCollator, split
     was_training = tower.training
     tower.eval().to(state.device)
     missing = _missing(store, tower.modality, collator, splits)
-    share = islice(missing, state.process_index, None, state.num_processes)
+    # by the key, not by its place: another process may have written some already
+    share = (found for found in missing if int(found[0], 16) % state.num_processes == state.process_index)
     with tqdm(desc=f"Caching {tower.modality} features", unit="", disable=not state.is_main_process) as bar:
         shard: dict[str, torch.Tensor] = {}
         while part := list(islice(share, _READ_AT_ONCE)):

@@ -79,7 +79,7 @@ class RowSource:
             columns=columns,
             options=run.options,
             limit=run.limit.get(role) if source is None else None,
-            seed=config.seed,
+            seed=config.limit_seed,
             is_own=source is None,
             asked=frozenset(mapping),
         )

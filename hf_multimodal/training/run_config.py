@@ -45,7 +45,8 @@ class DataConfig:
         splits: Role (`train`, `validation`, `test`) -> split of the source; leave out what is not there.
         keep: Further columns to carry along.
         options: Arguments for loading (for `scenes`: `num_rows`, `seed`, `image_size`).
-        limit: Role -> use only that many rows, the first ones after a shuffle by the run's seed.
+        limit: Role -> use only that many rows, the first ones after a shuffle.
+        limit_seed: Seed of that shuffle; None takes the run's.
         problem_type: Overrides what the label column's type says; of several tasks a mapping of task to problem type.
         num_answers: Size of the answer set of a question with scored answers: the ones that score most. None keeps all.
         max_length: Longest text in tokens.
@@ -60,6 +61,7 @@ class DataConfig:
     keep: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     limit: dict[str, int] = field(default_factory=dict)
+    limit_seed: int | None = None
     problem_type: str | dict[str, str] | None = None
     num_answers: int | None = None
     max_length: int | None = None
@@ -151,6 +153,11 @@ class RunConfig:
             if getattr(config.data, name) is not None:
                 _check_count(f"data.{name}", getattr(config.data, name), least)
         return config
+
+    @property
+    def limit_seed(self) -> int:
+        """Seed of the shuffle that `data.limit` takes the first rows of."""
+        return self.seed if self.data.limit_seed is None else self.data.limit_seed
 
     def save(self, path: str | Path) -> None:
         """Writes the resolved configuration as YAML."""

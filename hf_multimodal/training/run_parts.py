@@ -72,7 +72,7 @@ def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
             if is_default and role != "train":
                 continue
             raise SplitError(f"{error} Say which to take: data.splits={{train: NAME, validation: NAME}}.") from error
-        splits[role] = limit_rows(rows, data.limit.get(role), config.seed)
+        splits[role] = limit_rows(rows, data.limit.get(role), config.limit_seed)
     return splits
 
 

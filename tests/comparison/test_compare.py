@@ -5,6 +5,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -13,10 +14,12 @@ from typer.testing import CliRunner
 
 from hf_multimodal.cli.main import app
 from hf_multimodal.comparison import cells as cells_module
-from hf_multimodal.comparison.cells import plan_cells, row_as_text
+from hf_multimodal.comparison.cells import check_all_there, plan_cells, row_as_text, write_table_copy
 from hf_multimodal.comparison.compare import compare
 from hf_multimodal.comparison.statistics import Candidate, difference, estimate, verdict
+from hf_multimodal.data.loading import load_rows
 from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.run_parts import load_splits
 from tests.training.tiny_run import tiny_run
 
 RNG = np.random.default_rng(0)
@@ -89,6 +92,32 @@ def test_the_plan(tmp_path):
     assert len({cell.folder for cell in plan}) == 10
 
 
+def test_every_cell_takes_the_same_rows(tmp_path):
+    config = RunConfig.from_dict(compared_run(tmp_path, keep=["template"], limit={"test": 5}))
+    plan = plan_cells(config, tmp_path / "out", ["concat"], [0, 1])
+    fused = [load_splits(cell.config)["test"]["row_id"] for cell in plan if cell.kind == "fusion"]
+    write_table_copy(tmp_path / "out", load_splits(config), ["template"])
+    table = next(cell for cell in plan if cell.kind == "table")
+    assert list(fused[0]) == list(fused[1]) == list(load_splits(table.config)["test"]["row_id"])
+
+
+def test_nothing_is_kept_of_towers_that_learn(tmp_path):
+    values = compared_run(tmp_path)
+    values["towers"]["text"]["frozen"] = True
+    values["training"]["feature_cache"] = "cache"
+    plan = plan_cells(RunConfig.from_dict(values), tmp_path, ["concat"], [0])
+    kept = {cell.variant: "feature_cache" in cell.config.training for cell in plan}
+    assert kept == {"text alone": True, "image alone": False, "concat": True}
+
+
+def test_rows_that_lack_a_modality_are_refused(tmp_path):
+    rows = [{"statement": text, "label": "a"} for text in ("x", None)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    splits = {"train": load_rows(tmp_path, split="train", columns={"text": "statement", "label": "label"})}
+    with pytest.raises(ValueError, match="1 of 2 rows of train have no text, and text alone says nothing"):
+        check_all_there(splits, ["text"])
+
+
 def test_what_cannot_be_compared(tmp_path):
     values = tiny_run(tmp_path)
     with pytest.raises(ValueError, match="Unknown fusion 'sum'"):
@@ -120,8 +149,9 @@ def compared(tmp_path_factory):
         trained.append(config.output_dir)
         return train(config, **kwargs)
 
-    arguments = ["compare", str(folder / "run.yaml"), "--output", str(folder / "out"), "--fusion", "concat"]
+    arguments = ["compare", str(folder / "run.yaml"), "--output", "out", "--fusion", "concat"]
     with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
         patched.setattr(cells_module, "train", stopping)
         assert CliRunner().invoke(app, [*arguments, "--seed", "0"]).exit_code != 0
         patched.setattr(cells_module, "train", counting)

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from hf_multimodal.cli.main import app
 from hf_multimodal.doctor.checkup import examine, write_cleaned
 from hf_multimodal.doctor.findings import KINDS
+from hf_multimodal.doctor.scan import normalised
 from hf_multimodal.modeling.audio_opening import encode_wav
 from hf_multimodal.training.run_config import RunConfig
 
@@ -256,6 +257,63 @@ def test_rows_that_cannot_be_read(tmp_path):
     assert "nowhere" in kinds["configuration"][0].message
     with pytest.raises(ValueError, match="nothing to clean"):
         write_cleaned(RunConfig.from_dict(run_of(tmp_path)), examination, tmp_path / "x")
+
+
+def test_captions_of_one_picture_are_no_repetition(tmp_path):
+    rows = {
+        split: [{**row, "caption": f"{row['key']} {i}"} for row in part for i in range(2)]
+        for split, part in clean_set().items()
+    }
+    columns = {"image": "photo", "label": "caption"}
+    values = run_of(write_set(tmp_path / "captions", rows), columns=columns)
+    values.update(task="generation", towers={"image": values["towers"]["image"]}, decoder={"tokenizer": "from_rows"})
+    kinds, examination = found(values)
+    assert not {"duplicate_row", "conflicting_label", "unseen_label"} & set(kinds)
+    assert not examination.has_errors
+
+
+def test_lists_of_captions(tmp_path):
+    rows = {
+        split: [{**row, "captions": [row["title"], "short"]} for row in part] for split, part in clean_set().items()
+    }
+    values = run_of(write_set(tmp_path / "lists", rows), columns={"image": "photo", "text": "captions", "id": "key"})
+    values.update(task="retrieval", towers={name: values["towers"][name] for name in ("text", "image")})
+    kinds, _ = found(values)
+    assert not {"configuration", "long_text"} & set(kinds)
+    assert "memory" in kinds
+
+
+@pytest.mark.parametrize("kind", ["values", "answers"])
+def test_labels_that_training_need_not_have(kind, tmp_path):
+    rng = random.Random(1)
+    rows = clean_set()
+    for part in rows.values():
+        for row in part:
+            row["kind"] = [rng.random(), rng.random()] if kind == "values" else ["yes", f"perhaps {row['key']}", "no"]
+    values = run_of(write_set(tmp_path / kind, rows))
+    values["task"] = "classification" if kind == "values" else "question_answering"
+    kinds, _ = found(values)
+    assert not {"unseen_label", "bad_label"} & set(kinds)
+    assert ("imbalance" in kinds) is (kind == "answers")  # that some answers are rare is true
+
+
+def test_texts_that_differ_in_signs_are_others():
+    for one, other in (("3 + 4", "3 - 4"), ("C++", "C#"), ("😀", "😡"), ("का", "की")):
+        assert normalised(one) != normalised(other)
+    assert normalised("The  same words!") == normalised("the same words")
+
+
+def test_series_that_are_none(tmp_path):
+    rows = clean_set()
+    for part in rows.values():
+        for row in part:
+            row["steps"] = [1.0, 2.0]
+    rows["train"][0]["steps"] = []
+    columns = {"id": "key", "text": "title", "series": "steps", "label": "kind"}
+    values = run_of(write_set(tmp_path / "series", rows), columns=columns)
+    values["towers"] = {name: values["towers"][name] for name in ("text", "series")}
+    kinds, _ = found(values)
+    assert rows_of(kinds["unreadable"]) == {"train/train 0"}
 
 
 def test_the_command(tmp_path):

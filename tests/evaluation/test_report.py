@@ -12,9 +12,16 @@ import pytest
 from PIL import Image
 from sklearn import metrics as sk
 
+from hf_multimodal.data.columns import named_values
 from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.data.loading import load_rows
-from hf_multimodal.evaluation.detailed_scores import ScoredRows, bootstrap, class_scores, detailed_scores
+from hf_multimodal.evaluation.detailed_scores import (
+    ScoredRows,
+    bootstrap,
+    class_scores,
+    detailed_scores,
+    score_intervals,
+)
 from hf_multimodal.evaluation.report import ReportFacts, most_wrong, present_modalities, write_report
 from hf_multimodal.evaluation.slices import slice_scores
 
@@ -113,6 +120,25 @@ def test_slices():
     assert (len(parts), more) == (12, 28)
 
 
+def test_slices_of_awkward_numbers():
+    scored = single(40)
+    stamps = [1_700_000_000.0 + i for i in range(40)]
+    parts, _ = slice_scores(scored, stamps)
+    assert [part.rows for part in parts] == [10, 10, 10, 10]
+    labels = datasets.ClassLabel(names=[f"shop {i}" for i in range(20)])
+    features = datasets.Features({"shop": labels, "price": datasets.Value("float64")})
+    rows = datasets.Dataset.from_dict({"shop": [3, 19, -1], "price": [1.0, float("nan"), None]}, features=features)
+    assert named_values(rows, "shop") == ["shop 3", "shop 19", None]
+    assert named_values(rows, "price") == [1.0, None, None]
+
+
+def test_many_labels_get_no_interval_of_areas(monkeypatch):
+    monkeypatch.setattr("hf_multimodal.evaluation.detailed_scores._MOST_RANKED", 100)
+    intervals = score_intervals(single(40), resamples=3)
+    assert "accuracy" in intervals
+    assert "roc_auc" not in intervals
+
+
 def test_the_surest_mistakes_come_first():
     scored = single(50)
     chosen = most_wrong(scored)
@@ -154,3 +180,5 @@ def test_which_modalities_rows_have():
         ["image", "audio"],
     ]
     assert present_modalities(datasets.Dataset.from_dict({"row_id": [1]}), ("text",)) == [[]]
+    bundled = datasets.Dataset.from_list([{"series": {"a": None, "b": 1.0}}, {"series": {"a": None, "b": None}}])
+    assert present_modalities(bundled, ("series",)) == [["series"], []]

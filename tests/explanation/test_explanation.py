@@ -14,6 +14,7 @@ from hf_multimodal.cli.main import app
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.explanation.explain import Explainer, mass_inside, points_into
 from hf_multimodal.explanation.relevance import _crossing, _normalised
+from hf_multimodal.explanation.run import _pointing
 from hf_multimodal.explanation.shapley import modality_shares
 from hf_multimodal.explanation.target import choose_target
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
@@ -76,6 +77,9 @@ def test_absent_modalities_have_no_share_and_no_map(explainer):
     explanation = explainer.explain({"text": "a red circle"})
     assert set(explanation.shares) == {"text"}
     assert all(set(found) <= {"text"} for found in explanation.maps.values())
+    explanation = explainer.explain({"image": PICTURE})
+    assert set(explanation.shares) == {"image"}
+    assert set(explanation.maps["integrated_gradients"]) == {"image"}
 
 
 def test_three_modalities():
@@ -161,10 +165,27 @@ def test_pointing():
     values[7, 3] = 1.0
     values[0, 0] = -5.0
     values[7, 15] = 0.5
-    assert points_into(values, [0.1, 0.7, 0.2, 0.8])
-    assert not points_into(values, [0.5, 0.7, 1.0, 0.8])
-    assert mass_inside(values, [0.1, 0.7, 0.2, 0.8]) == pytest.approx(2 / 3)
-    assert mass_inside(np.zeros((2, 2)), [0, 0, 1, 1]) == 0
+    inside, elsewhere = np.zeros((2, 10, 20), dtype=bool)
+    inside[7, 2:5] = elsewhere[7, 10:] = True
+    assert points_into(values, inside)
+    assert not points_into(values, elsewhere)
+    assert mass_inside(values, inside) == pytest.approx(2 / 3)
+    assert mass_inside(np.zeros((10, 20)), inside) == 0
+
+
+def test_boxes_follow_the_processor(explainer):
+    side = explainer.explain(ROW, methods=[]).picture.shape[0]
+    inside = explainer.region((4 * side, 4 * side), [0, 0, 2 * side, 4 * side])  # the left half
+    assert inside[:, : side // 2 - 1].all()
+    assert not inside[:, side // 2 + 1 :].any()
+
+
+def test_methods_are_scored_over_the_rows_that_have_them():
+    one = {"chance": 0.2, "hits": {"attention": True}, "mass": {"attention": 0.5}}
+    other = {"chance": 0.4, "hits": {}, "mass": {}}
+    told = _pointing([one, other])
+    assert (told["rows"], told["chance"]) == (2, pytest.approx(0.3))
+    assert told["attention"] == {"rows": 1, "hits": 1.0, "mass": 0.5}
 
 
 def test_mistakes(explainer):
@@ -187,7 +208,7 @@ def test_the_command_on_a_set(finished, tmp_path):
     told = json.loads((tmp_path / "out" / "explanations.json").read_text())
     assert len(told["rows"]) == told["pointing"]["rows"] == 3
     assert 0 < told["pointing"]["chance"] < 0.5
-    assert set(told["pointing"]["relevance"]) == {"hits", "mass"}
+    assert set(told["pointing"]["relevance"]) == {"rows", "hits", "mass"}
     with Image.open(tmp_path / "out" / "explanation_2.png") as drawn:
         assert min(drawn.size) > 300
 

@@ -114,6 +114,22 @@ def test_half_written_shards_are_left_alone(tmp_path):
     assert torch.equal(FeatureStore(tmp_path, torch.float32).read("other"), torch.zeros(1, 3))
 
 
+def test_runs_may_write_the_same_shard_at_once(tmp_path, monkeypatch):
+    one, other = (FeatureStore(tmp_path, torch.float32) for _ in range(2))
+    save = feature_cache.save_file
+
+    def saving(tensors, file, **kwargs):  # the other run gets in between
+        monkeypatch.setattr(feature_cache, "save_file", save)
+        other.write({"key": torch.ones(1, 2)})
+        save(tensors, file, **kwargs)
+
+    monkeypatch.setattr(feature_cache, "save_file", saving)
+    one.write({"key": torch.ones(1, 2)})
+    one.refresh()
+    assert torch.equal(one.read("key"), torch.ones(1, 2))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_a_bad_row_is_named(tmp_path):
     model, processor = make_model()
     rows = [*ROWS, {"row_id": "bad", "image": {"bytes": b"none", "path": None}}]

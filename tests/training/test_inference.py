@@ -63,6 +63,8 @@ def test_the_evaluator(finished):
     assert result["accuracy"] == finished.metrics["test"]["accuracy"]
     assert 0 <= result["ece"] <= 1
     result = evaluator.compute(folder, "scenes", strategy="bootstrap", n_resamples=20, random_state=0, **options)
+    with pytest.raises(ValueError, match="bootstrap takes metrics of decisions only"):
+        evaluator.compute(folder, "scenes", metric="roc_auc", strategy="bootstrap", **options)
     low, high = result["accuracy"]["confidence_interval"]
     assert low <= result["accuracy"]["score"] <= high
 
