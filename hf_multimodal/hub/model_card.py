@@ -262,8 +262,8 @@ def _body(view: CardView) -> str:
     return template.substitute(
         title=view.name,
         summary=(
-            f"A {' + '.join(view.modalities)} model that fuses {' and '.join(view.towers.values())} by {view.fusion}, "
-            "made with hf_multimodal."
+            f"{'An' if view.modalities[0][0] in 'aeiou' else 'A'} {' + '.join(view.modalities)} model that fuses "
+            f"{' and '.join(view.towers.values())} by {view.fusion}, made with hf_multimodal."
         ),
         use=_use(view),
         metrics=_metrics_table(view.metrics),
