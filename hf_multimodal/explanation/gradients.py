@@ -41,7 +41,7 @@ def integrated_gradients(
     try:
         from captum.attr import IntegratedGradients
     except ImportError as error:
-        raise ImportError("Attributions need Captum: pip install hf_multimodal[explain].") from error
+        raise ImportError('Attributions need Captum: pip install "hf_multimodal[explain]".') from error
     inputs, baselines = _start_and_end(model, batch)
     if not inputs:
         return {}, 0.0
