@@ -7,13 +7,14 @@ from typing import Any, Literal
 import evaluate
 import numpy as np
 from evaluate.evaluator.base import Evaluator
-from transformers import AutoProcessor
+from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.columns import ROW_ID, Columns, source_name
 from hf_multimodal.data.labels import LabelSchema, labels_from_config
 from hf_multimodal.data.loading import load_rows
 from hf_multimodal.data.sources import Source
 from hf_multimodal.evaluation.label_metrics import load_metric
+from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 
@@ -104,7 +105,9 @@ class MultimodalEvaluator(Evaluator):
 def _pipeline(model: str | MultimodalClassificationPipeline) -> MultimodalClassificationPipeline:
     if isinstance(model, MultimodalClassificationPipeline):
         return model
-    loaded: Any = MODELS_WITH_HEAD["MultimodalForClassification"].from_pretrained(model)
+    saved_as = (AutoConfig.from_pretrained(model).architectures or ["?"])[0]
+    check_known("class of a saved model", saved_as, tuple(MODELS_WITH_HEAD))
+    loaded: Any = MODELS_WITH_HEAD[saved_as].from_pretrained(model)  # question answering has another head
     return MultimodalClassificationPipeline(model=loaded, processor=AutoProcessor.from_pretrained(model))
 
 
