@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 
 Row = Mapping[str, Any]
+# how a batch's texts are cut and padded, here and where some of its inputs are made apart
+BATCH_OPTIONS: dict[str, Any] = {"padding": True, "truncation": True, "return_tensors": "pt"}
 
 
 class RowError(ValueError):
@@ -99,7 +101,7 @@ class MultimodalCollator:
     def tensors(self, columns: Mapping[str, list[Any]]) -> "BatchFeature":
         """Makes the inputs of what `read_row` returned, modality by modality."""
         arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
-        return self.processor(**arguments, padding=True, truncation=True, return_tensors="pt")
+        return self.processor(**arguments, **BATCH_OPTIONS)
 
     def for_evaluation(self) -> "MultimodalCollator":
         """Returns the collator for rows that are evaluated: what is hidden of a row is always the same."""

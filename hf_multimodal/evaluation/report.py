@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from sklearn import metrics as sk
 
 from hf_multimodal.data.columns import named_values
 from hf_multimodal.evaluation.detailed_scores import (
@@ -21,7 +22,7 @@ from hf_multimodal.evaluation.detailed_scores import (
     detailed_scores,
     score_intervals,
 )
-from hf_multimodal.evaluation.label_metrics import ConfusionMatrix, confidences
+from hf_multimodal.evaluation.label_metrics import confidences
 from hf_multimodal.evaluation.metrics import METRIC_NAMES
 from hf_multimodal.evaluation.page import shown_row, write_page
 from hf_multimodal.evaluation.plots import (
@@ -120,14 +121,18 @@ def _task(
 ) -> dict[str, Any]:
     known = len(rows.rows) > 0
     is_single = rows.problem_type == "single_label_classification"
+    names = rows.schema.names
+    counts = None
+    if is_single and known:
+        counts = sk.confusion_matrix(rows.references, rows.predictions, labels=list(range(len(names))))
     return {
         "name": rows.name,
         "rows": len(rows.rows),
-        "majority": _majority(rows) if is_single and known else None,
+        "majority": None if counts is None else _majority(rows),
         "scores": _scores(rows),
         "plots": _plots(rows) if known else [],
-        "matrix": _matrix(rows) if is_single and known and rows.schema.num_labels <= _MOST_MATRIX_LABELS else None,
-        "confused": _confused(rows) if is_single and known else [],
+        "matrix": None if counts is None or len(names) > _MOST_MATRIX_LABELS else _matrix(counts, names),
+        "confused": [] if counts is None else _confused(counts, names),
         "classes": class_scores(rows) if rows.has_classes and known else [],
         "slices": [_sliced(rows, name, values) for name, values in columns.items()] if known else [],
         "wrong_title": "Farthest off" if rows.problem_type == "regression" else "Most confidently wrong",
@@ -169,15 +174,7 @@ def _plots(rows: ScoredRows) -> list[dict[str, Any]]:
     return plots
 
 
-def _counts(rows: ScoredRows) -> np.ndarray:
-    computed: Any = ConfusionMatrix().compute(
-        predictions=rows.predictions, references=rows.references.astype(np.int64), num_labels=rows.schema.num_labels
-    )
-    return np.array(computed["confusion_matrix"])
-
-
-def _matrix(rows: ScoredRows) -> dict[str, Any]:
-    counts, names = _counts(rows), rows.schema.names
+def _matrix(counts: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     lines = [
         {"label": names[i], "cells": [{"count": int(n), "share": float(x)} for n, x in zip(line, part, strict=True)]}
@@ -186,11 +183,10 @@ def _matrix(rows: ScoredRows) -> dict[str, Any]:
     return {"labels": names, "lines": lines}
 
 
-def _confused(rows: ScoredRows) -> list[dict[str, Any]]:
-    counts, names = _counts(rows), rows.schema.names
-    np.fill_diagonal(counts, 0)
-    order = np.argsort(-counts, axis=None, kind="stable")[:_SHOWN_PAIRS]
-    pairs = [np.unravel_index(k, counts.shape) for k in order if counts.flat[k]]
+def _confused(counts: np.ndarray, names: Sequence[str]) -> list[dict[str, Any]]:
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_SHOWN_PAIRS]
+    pairs = [np.unravel_index(k, wrong.shape) for k in order if wrong.flat[k]]
     return [{"true": names[i], "predicted": names[j], "rows": int(counts[i, j])} for i, j in pairs]
 
 

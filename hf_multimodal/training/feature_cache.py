@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import BatchFeature
 
-from hf_multimodal.data.collator import MultimodalCollator, Row
+from hf_multimodal.data.collator import BATCH_OPTIONS, MultimodalCollator, Row
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.modeling_tower_base import Tower
@@ -154,8 +154,7 @@ class FeatureCollator(MultimodalCollator):
     def tensors(self, columns: Mapping[str, list[Any]]) -> BatchFeature:
         """Makes the inputs: features in the place of pixels and of token embeddings."""
         others = {modality: cells for modality, cells in columns.items() if modality not in self.stores}
-        options = {"padding": True, "truncation": True, "return_tensors": "pt"}
-        batch = self.processor.tensors_of(others, **options) if others else BatchFeature({})
+        batch = self.processor.tensors_of(others, **BATCH_OPTIONS) if others else BatchFeature({})
         for modality, store in self.stores.items():
             batch.update(_batched(modality, [None if key is None else store.read(key) for key in columns[modality]]))
         present = [
@@ -280,8 +279,7 @@ def _missing(
 @torch.inference_mode()
 def _features(tower: Tower, processor: MultimodalProcessor, values: list[Any]) -> list[torch.Tensor]:
     """Runs the backbone on values of one modality: each one's features, of texts those of real tokens."""
-    options = {"padding": True, "truncation": True, "return_tensors": "pt"}
-    batch = processor.tensors_of({tower.modality: values}, **options).to(tower.absent_token.device)
+    batch = processor.tensors_of({tower.modality: values}, **BATCH_OPTIONS).to(tower.absent_token.device)
     features, mask = tower.read(**batch)
     if tower.modality == "text":
         return [row[real].cpu() for row, real in zip(features, mask, strict=True)]

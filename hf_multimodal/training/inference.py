@@ -141,8 +141,7 @@ def evaluate_model(
     """
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
-        dataset = rows.load(with_labels=True, keep=slices)
-        _check_reference(dataset, schema, rows)
+        dataset = _labelled(rows, schema, keep=slices)
         result, weights = _predict(trainer, dataset)
         tasks = _scored_rows(schema, result.predictions, result.label_ids)
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}
@@ -183,8 +182,7 @@ def score_rows(model: str, rows: RowSource, *, batch_size: int = 64) -> tuple[Sc
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         if not isinstance(schema, LabelSchema):
             raise ValueError(f"{model!r} has several tasks: score each by `evaluate`.")
-        dataset = rows.load(with_labels=True)
-        _check_reference(dataset, schema, rows)
+        dataset = _labelled(rows, schema)
         result, _ = _predict(trainer, dataset)
     return _scored_rows(schema, result.predictions, result.label_ids)[0], dataset
 
@@ -232,8 +230,7 @@ def measure_missing_rates(
             raise ValueError(f"{model!r} reads {read[0]} only: nothing is left of a row without it.")
         for modality in modalities:
             check_known("modality of this model", modality, read)
-        dataset = rows.load(with_labels=True)
-        _check_reference(dataset, schema, rows)
+        dataset = _labelled(rows, schema)
         names = (*metric_names(schema.problem_type), "loss")
 
         def measure(lacking: Any) -> dict[str, float]:  # noqa: ANN401 (rows, or a view of them)
@@ -250,7 +247,9 @@ def measure_missing_rates(
     return curves
 
 
-def _check_reference(dataset: datasets.Dataset, schema: LabelSchema | TaskSchemas, rows: RowSource) -> None:
+def _labelled(rows: RowSource, schema: LabelSchema | TaskSchemas, keep: Sequence[str] = ()) -> datasets.Dataset:
+    """Loads rows with labels that the model knows."""
+    dataset = rows.load(with_labels=True, keep=keep)
     needed = ["label"] if isinstance(schema, LabelSchema) else [f"label.{task}" for task in schema.schemas]
     for name in dataset.column_names:
         if name.split(".")[0] == "label":
@@ -258,6 +257,7 @@ def _check_reference(dataset: datasets.Dataset, schema: LabelSchema | TaskSchema
     if not set(needed) & set(dataset.column_names):
         raise ValueError(f"Evaluation needs labels: map them with --column {needed[0]}=COLUMN.")
     check_labels(dataset, schema, columns=rows.columns)
+    return dataset
 
 
 def predict_rows(model: str, rows: RowSource, *, output: Path, batch_size: int = 64) -> int:
