@@ -32,6 +32,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--slice", help="Also score the rows of each value of this column, in report.html."),
     ] = None,
+    shown_wrong: Annotated[
+        int | None,
+        typer.Option("--wrong", min=0, help="How many of the rows it is most wrong about report.html shows (24)."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
@@ -48,6 +52,7 @@ def evaluate(
         ("--num-beams", num_beams > 1, "generation"),
         ("--missing", missing, "prediction"),
         ("--slice", bool(slices), "prediction"),
+        ("--wrong", shown_wrong is not None, "prediction"),
     ):
         if is_given and kind != own:
             raise ValueError(f"{name} is for models of {own}, and this one is of {kind}: leave it out.")
@@ -56,7 +61,7 @@ def evaluate(
     options_of: dict[str, dict[str, Any]] = {
         "retrieval": {"rerank": rerank},
         "generation": {"num_beams": num_beams},
-        "prediction": {"slices": slices or ()},
+        "prediction": {"slices": slices or (), **({} if shown_wrong is None else {"shown_wrong": shown_wrong})},
     }
     options.update(options_of.get(kind, {}))
     metrics = _evaluator(kind)(model, rows, **options)

@@ -56,7 +56,7 @@ def run_verb(command: typer.Typer) -> None:
     """Runs a typer application and turns user errors into one line on standard error."""
     try:
         command()
-    except (ValueError, TypeError, OSError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, OSError, ImportError, yaml.YAMLError) as error:
         if os.environ.get("HF_MULTIMODAL_TRACEBACK"):
             raise
         message = " ".join(str(error).split())

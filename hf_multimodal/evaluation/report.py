@@ -52,6 +52,8 @@ class ReportFacts:
         modalities: What the model reads.
         slices: Columns of the dataset whose values are scored one by one.
         history: A Trainer's log of the training, if it is known.
+        shown_wrong: How many of the rows that the model is most wrong about are shown; 0 makes a report that may be
+            shared where the rows may not.
     """
 
     model: str
@@ -60,6 +62,7 @@ class ReportFacts:
     modalities: Sequence[str]
     slices: Sequence[str] = ()
     history: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    shown_wrong: int = SHOWN_WRONG
 
 
 def write_report(folder: Path, dataset: Any, tasks: Sequence[ScoredRows], facts: ReportFacts) -> Path:  # noqa: ANN401 (a datasets.Dataset)
@@ -86,7 +89,7 @@ def write_report(folder: Path, dataset: Any, tasks: Sequence[ScoredRows], facts:
         count=len(dataset),
         level=round(100 * LEVEL),
         resamples=RESAMPLES,
-        tasks=[_task(task, dataset, columns, facts.modalities) for task in tasks],
+        tasks=[_task(task, dataset, columns, facts) for task in tasks],
         training=_training_plots(facts.history),
     )
 
@@ -117,7 +120,7 @@ def _task(
     rows: ScoredRows,
     dataset: Any,  # noqa: ANN401 (a datasets.Dataset)
     columns: Mapping[str, Sequence[Any]],
-    modalities: Sequence[str],
+    facts: ReportFacts,
 ) -> dict[str, Any]:
     known = len(rows.rows) > 0
     is_single = rows.problem_type == "single_label_classification"
@@ -136,7 +139,7 @@ def _task(
         "classes": class_scores(rows) if rows.has_classes and known else [],
         "slices": [_sliced(rows, name, values) for name, values in columns.items()] if known else [],
         "wrong_title": "Farthest off" if rows.problem_type == "regression" else "Most confidently wrong",
-        "wrong": [_wrong_row(rows, k, dataset, modalities) for k in most_wrong(rows)],
+        "wrong": [_wrong_row(rows, k, dataset, facts.modalities) for k in most_wrong(rows, facts.shown_wrong)],
     }
 
 

@@ -20,7 +20,7 @@ from hf_multimodal.evaluation.detailed_scores import ScoredRows, detailed_scores
 from hf_multimodal.evaluation.metrics import known_labels, metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json, write_predictions
-from hf_multimodal.evaluation.report import ReportFacts, present_modalities, write_report
+from hf_multimodal.evaluation.report import SHOWN_WRONG, ReportFacts, present_modalities, write_report
 from hf_multimodal.modeling.configuration_multimodal import WEIGHTING_FUSIONS, check_known
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
@@ -122,7 +122,13 @@ def _predict(trainer: MultimodalTrainer, dataset: datasets.Dataset) -> tuple[Any
 
 
 def evaluate_model(
-    model: str, rows: RowSource, *, output: Path | None = None, batch_size: int = 64, slices: Sequence[str] = ()
+    model: str,
+    rows: RowSource,
+    *,
+    output: Path | None = None,
+    batch_size: int = 64,
+    slices: Sequence[str] = (),
+    shown_wrong: int = SHOWN_WRONG,
 ) -> dict[str, float]:
     """Computes the metrics of a saved model on labelled rows.
 
@@ -132,6 +138,7 @@ def evaluate_model(
         output: Folder for `metrics.json`, `predictions.parquet` and `report.html`, or None.
         batch_size: Rows per device and step.
         slices: Columns of the source whose values the report scores one by one.
+        shown_wrong: How many of the rows that the model is most wrong about the report shows.
 
     Returns:
         Metric -> value; of several tasks named `TASK_METRIC`.
@@ -161,7 +168,13 @@ def evaluate_model(
             )
             (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
             facts = ReportFacts(
-                Path(model).resolve().name, rows.name, rows.split, modalities, slices, _training_log(model)
+                model=Path(model).resolve().name,
+                source=rows.name,
+                split=rows.split,
+                modalities=modalities,
+                slices=slices,
+                history=_training_log(model),
+                shown_wrong=shown_wrong,
             )
             write_report(output, dataset, tasks, facts)
     return metrics

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
@@ -64,6 +65,18 @@ def test_mistakes_are_one_line_on_standard_error(arguments, message, capsys, mon
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_missing_extra_is_one_line_on_standard_error(capsys, monkeypatch):
+    def verb():
+        raise ImportError("Attributions need Captum")
+
+    command = typer.Typer()
+    command.command()(verb)
+    monkeypatch.setattr(sys, "argv", ["hf-multimodal"])
+    with pytest.raises(SystemExit, match="2"):
+        run_verb(command)
+    assert capsys.readouterr().err.startswith("error: Attributions need Captum")
 
 
 def test_module_entry_point():

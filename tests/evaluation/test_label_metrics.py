@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of labels: scikit-learn's values, accumulated over batches, combined; and what has no value."""
 
+import multiprocessing
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 import evaluate
 import numpy as np
@@ -39,6 +41,26 @@ def test_values_are_scikit_learns_in_one_batch_and_in_many(name):
     for start in range(0, 60, 13):  # the last one is uneven
         module.add_batch(**inputs_of(module, slice(start, start + 13)))
     assert module.compute()[name] == pytest.approx(expected)
+
+
+def _of_two_processes(rank, folder):
+    """What one of two processes gets; the second has fewer rows, and a last batch of one."""
+    share = slice(0, 37) if rank == 0 else slice(37, 60)
+    found = {}
+    for name in SKLEARN:
+        module = load_metric(name, num_process=2, process_id=rank, experiment_id="two", cache_dir=folder)
+        for start in range(share.start, share.stop, 11):
+            module.add_batch(**inputs_of(module, slice(start, min(start + 11, share.stop))))
+        found[name] = module.compute()
+    return found
+
+
+def test_values_are_scikit_learns_on_two_processes_of_unequal_shares(tmp_path):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        main, other = pool.map(_of_two_processes, (0, 1), [str(tmp_path)] * 2)
+    assert set(other.values()) == {None}  # the first process alone computes
+    for name, expected in SKLEARN.items():
+        assert main[name][name] == pytest.approx(np.array(expected))
 
 
 def test_combined():

@@ -72,6 +72,9 @@ def test_the_report_of_a_single_label(tmp_path):
     assert page.count("<svg") == 5
     assert page.count("<audio") == sum(int(rows[i]["audio"] is not None) for i in most_wrong(scored))
     assert page.count("<article>") == (scored.right == 0).sum()
+    shared = write_report(tmp_path / "shared", rows, [scored], facts(shown_wrong=0)).read_text(encoding="utf-8")
+    assert "<article>" not in shared  # nothing of the rows themselves
+    assert "row 1" not in shared
     for slice_name in ("By shop", "By price", "By modalities of the row"):
         assert slice_name in page
     assert "currentColor" in page

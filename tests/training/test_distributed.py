@@ -8,10 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from sklearn import metrics as sk
 
 from hf_multimodal.training.inference import evaluate_model
 from hf_multimodal.training.row_source import RowSource
@@ -60,6 +62,10 @@ def trained(tmp_path_factory):
     return folder
 
 
+def rows_of(run):
+    return RowSource.for_model(str(run), source=None, split="test", columns=None)
+
+
 def metrics_of(folder):
     return json.loads((folder / "metrics.json").read_text())
 
@@ -76,7 +82,15 @@ def test_two_processes_train_and_count_every_row_once(trained, tmp_path):
     table = pq.read_table(output / "predictions.parquet").to_pydict()
     assert len(set(table["row_id"])) == len(table["row_id"]) == 27
     right = [p == r for p, r in zip(table["prediction"], table["reference"], strict=True)]
-    assert metrics_of(output)["accuracy"] == sum(right) / 27 == metrics["test"]["accuracy"]
+    told = metrics_of(output)
+    assert told["accuracy"] == sum(right) / 27 == metrics["test"]["accuracy"]
+    labels = pq.read_schema(output / "predictions.parquet").metadata[b"labels"].decode().split("\n")
+    truth = np.array([[r == label for label in labels] for r in table["reference"]])
+    assert told["f1"] == pytest.approx(sk.f1_score(table["reference"], table["prediction"], average="macro"))
+    assert told["roc_auc"] == pytest.approx(sk.roc_auc_score(truth, np.array(table["scores"]), average="macro"))
+    alone = evaluate_model(str(trained / "run"), rows_of(trained / "run"))
+    for name in ("f1_weighted", "precision", "recall", "roc_auc", "average_precision", "ece"):
+        assert told[name] == pytest.approx(alone[name])
 
 
 @pytest.mark.distributed
@@ -122,7 +136,6 @@ def test_two_processes_train_several_tasks(tmp_path):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
     train(tmp_path)
     together = json.loads((tmp_path / "run" / "metrics.json").read_text())["test"]
-    rows_of_run = RowSource.for_model(str(tmp_path / "run"), source=None, split="test", columns=None)
-    alone = evaluate_model(str(tmp_path / "run"), rows_of_run)
+    alone = evaluate_model(str(tmp_path / "run"), rows_of(tmp_path / "run"))
     for name in ("level_accuracy", "marks_f1", "price_mse"):
         assert together[name] == pytest.approx(alone[name], rel=1e-4)

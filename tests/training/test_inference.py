@@ -69,6 +69,20 @@ def test_the_evaluator(finished):
     assert low <= result["accuracy"]["score"] <= high
 
 
+def test_the_evaluator_takes_the_head_of_question_answering(tmp_path):
+    result = train(RunConfig.from_dict(tiny_run(tmp_path / "run", task="question_answering")))
+    columns = {"text": "statement", "image": "image", "label": "label"}
+    evaluator = MultimodalEvaluator()
+    scores = evaluator.compute(
+        str(result.folder), "scenes", columns=columns, split="test", num_rows=20, metric="average_precision"
+    )
+    assert scores["average_precision"] == pytest.approx(
+        evaluate_model(
+            str(result.folder), RowSource.for_model(str(result.folder), source=None, split="test", columns=None)
+        )["average_precision"]
+    )
+
+
 def test_evaluation_takes_the_rows_the_run_took(tmp_path):
     values = tiny_run(tmp_path / "run")
     values["data"]["limit"] = {"test": 9}
