@@ -93,7 +93,8 @@ class CardFacts:
     Attributes:
         architecture: Name of the model's class, one with a head.
         metrics: Split -> metric -> value, as measured.
-        training: `steps`, `epochs`, `processes`, `seed`, `parameters`, `trainable_parameters`, and `seconds` if known.
+        training: `steps`, `epochs`, `processes`, `seed`, `parameters`, `trainable_parameters`, and, if known, `seconds`
+            and `emissions`, as `co2_eq_emissions` of the Hub's header.
         sizes: Split -> rows.
         source: Where the rows are from; of a local path only the last part is told.
         columns: Canonical name -> column of the source.
@@ -229,6 +230,8 @@ def _header(view: CardView) -> ModelCardData:
     ]
     metadata = dict(view.metadata)
     given = metadata.pop("tags", None) or []
+    if view.training.get("emissions"):
+        metadata.setdefault("co2_eq_emissions", dict(view.training["emissions"]))
     tags = ["hf_multimodal", "multimodal", *view.modalities, *([given] if isinstance(given, str) else given)]
     return ModelCardData(
         model_name=view.name,
@@ -339,9 +342,11 @@ def _metrics_table(metrics: Mapping[str, Mapping[str, float]]) -> str:
 
 def _training_line(training: Mapping[str, Any]) -> str:
     seconds = f"{training['seconds']} s, " if training.get("seconds") else ""
+    told = training.get("emissions")
+    emitted = f" {told['source']} estimates {told['emissions']:g} g of CO₂-equivalent." if told else ""
     return (
         f"Seed {training['seed']}. Training took {seconds}{training['steps']} steps, {round(training['epochs'], 2)} "
-        f"epochs, on {training['processes']} process(es) of {training['hardware']}."
+        f"epochs, on {training['processes']} process(es) of {training['hardware']}.{emitted}"
     )
 
 

@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trainer: transformers' own, with hooks only where rows of several modalities need them."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -36,6 +38,21 @@ def set_chunk_size(model: PreTrainedModel, args: Any) -> None:  # noqa: ANN401 (
             "rows, so a smaller batch with gradient_accumulation_steps does the same."
         )
     cast(Any, model).set_chunk_size(chunk_size)
+
+
+def _emissions(folder: Path) -> dict[str, Any] | None:
+    """Sums up what CodeCarbon wrote of a training and those it went on from, if it did, as the Hub's header has it."""
+    file = folder / "emissions.csv"
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    grams = 1000 * sum(float(row["emissions"]) for row in rows)
+    return {
+        "emissions": float(f"{grams:.4g}"),
+        "source": "CodeCarbon",
+        "geographical_location": rows[-1]["country_name"],
+    }
 
 
 class _OwnSpecialTokens(TrainerCallback):
@@ -140,7 +157,7 @@ class MultimodalTrainer(Trainer):
         return optimizer
 
     def training_facts(self) -> dict[str, Any]:
-        """Returns what a card tells about the training: `steps`, `epochs`, `seconds` and so on."""
+        """Returns what a card tells about the training: `steps`, `epochs`, `seconds`, `emissions` and so on."""
         model: Any = self.model
         seconds = [entry["train_runtime"] for entry in self.state.log_history if "train_runtime" in entry]
         return {
@@ -151,6 +168,7 @@ class MultimodalTrainer(Trainer):
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "processes": self.args.world_size,
+            "emissions": _emissions(Path(str(self.args.output_dir))),
         }
 
     def create_model_card(

@@ -53,6 +53,14 @@ def test_files_are_linked_where_they_are(tmp_path):
     assert card(tmp_path / "x").text.rstrip().endswith("Metrics: [`metrics.json`](metrics.json).")
 
 
+def test_emissions_where_they_were_estimated(tmp_path):
+    told = {"emissions": 1.25, "source": "CodeCarbon", "geographical_location": "Norway"}
+    written = card(tmp_path / "x", training={**TRAINING, "emissions": told})
+    assert written.data.co2_eq_emissions == told
+    assert "CodeCarbon estimates 1.25 g of CO₂-equivalent." in written.text
+    assert "CO₂" not in card(tmp_path / "y", training={**TRAINING, "emissions": None}).content
+
+
 def test_question_answering_and_nothing_measured(tmp_path):
     written = card(tmp_path / "x", "MultimodalForQuestionAnswering", metrics={})
     assert written.data.pipeline_tag == "visual-question-answering"

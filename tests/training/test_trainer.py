@@ -182,6 +182,17 @@ def test_the_card_tells_the_kept_models_metrics(tmp_path, rows):
     assert f"{len(rows)} train, {len(rows)} validation" in card.text
 
 
+def test_emissions_are_those_that_codecarbon_wrote(tmp_path, rows):
+    trainer = MultimodalTrainer(tiny_model(num_labels=2), arguments(tmp_path), processing_class=tiny_processor())
+    assert trainer.training_facts()["emissions"] is None
+    written = (
+        "run_id,emissions,country_name\na,0.001,Norway\nb,0.0002,Norway\n"  # kg; the second went on from the first
+    )
+    Path(trainer.args.output_dir, "emissions.csv").write_text(written)
+    told = trainer.training_facts()["emissions"]
+    assert told == {"emissions": 1.2, "source": "CodeCarbon", "geographical_location": "Norway"}
+
+
 def test_a_push_brings_our_card_and_the_code(tmp_path, rows, monkeypatch):
     uploads = note_uploads(monkeypatch, "you/my-model")
     trainer = MultimodalTrainer(
