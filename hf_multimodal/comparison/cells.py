@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cells of a comparison: a variant of the configuration and a seed each, trained once and kept."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_multimodal.data.columns import ROW_ID, flatten_columns, named_values
+from hf_multimodal.data.whole_files import whole_folder
 from hf_multimodal.evaluation.predictions import METRICS
 from hf_multimodal.evaluation.report import present_modalities
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS, check_known
@@ -166,22 +166,19 @@ def write_table_copy(output: Path, splits: Mapping[str, datasets.Dataset], keep:
     folder = output / _TABLE_FOLDER
     if folder.is_dir():
         return
-    partial = folder.with_name(f"{_TABLE_FOLDER}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for role, rows in splits.items():
-        names = [name for name in (*_ROW_MODALITIES, *keep) if name in rows.column_names]
-        cells = {name: named_values(rows, name) for name in (ROW_ID, "label", *names)}
-        written = [
-            {
-                ROW_ID: str(cells[ROW_ID][i]),
-                "label": cells["label"][i],
-                "text": row_as_text({name: cells[name][i] for name in names}, keep),
-            }
-            for i in range(len(rows))
-        ]
-        pq.write_table(pa.Table.from_pylist(written), partial / f"{role}.parquet")
-    partial.rename(folder)
+    with whole_folder(folder) as partial:
+        for role, rows in splits.items():
+            names = [name for name in (*_ROW_MODALITIES, *keep) if name in rows.column_names]
+            cells = {name: named_values(rows, name) for name in (ROW_ID, "label", *names)}
+            written = [
+                {
+                    ROW_ID: str(cells[ROW_ID][i]),
+                    "label": cells["label"][i],
+                    "text": row_as_text({name: cells[name][i] for name in names}, keep),
+                }
+                for i in range(len(rows))
+            ]
+            pq.write_table(pa.Table.from_pylist(written), partial / f"{role}.parquet")
 
 
 def check_all_there(splits: Mapping[str, datasets.Dataset], modalities: Sequence[str]) -> None:

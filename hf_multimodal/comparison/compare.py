@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from hf_multimodal.comparison.cells import Cell, check_all_there, plan_cells, run_cell, write_table_copy
 from hf_multimodal.comparison.statistics import Candidate, difference, estimate, verdict
 from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.detailed_scores import ScoredRows
 from hf_multimodal.evaluation.page import write_page
 from hf_multimodal.evaluation.plots import curves_plot
@@ -170,8 +171,8 @@ def _told(variant: _Measured, reference: _Measured, unit: str) -> dict[str, Any]
 
 
 def _write(output: Path, result: Mapping[str, Any], config: RunConfig) -> None:
-    (output / COMPARISON).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (output / TABLE_FILE).write_text(comparison_table(result) + "\n", encoding="utf-8")
+    write_whole(output / COMPARISON, json.dumps(result, indent=2) + "\n")
+    write_whole(output / TABLE_FILE, comparison_table(result) + "\n")
     metric = result["metric"]
     points = {m: [(100 * x["rate"], x[metric]) for x in curve] for m, curve in result["missing"].items()}
     write_page(

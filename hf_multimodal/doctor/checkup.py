@@ -13,6 +13,7 @@ import datasets
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
+from hf_multimodal.data.whole_files import whole_folder, write_whole
 from hf_multimodal.doctor.duplicate_checks import check_duplicates
 from hf_multimodal.doctor.environment_checks import check_memory, check_versions
 from hf_multimodal.doctor.findings import Finding, Place
@@ -172,16 +173,14 @@ def write_cleaned(config: RunConfig, examination: Examination, output: str | Pat
         raise ValueError(f"{str(output)!r} is there already: give a new folder for the cleaned copy.")
     dropped = examination.dropped
     names = flatten_columns(config.data.columns)
-    partial = output.with_name(f"{output.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
     counts = {}
-    for role, rows in examination.splits.items():
-        keep = [i for i, facts in enumerate(examination.rows[role]) if facts.place not in dropped]
-        _with_own_names(rows.select(keep), names).to_parquet(str(partial / f"{role}.parquet"))
-        counts[role] = len(keep)
     if output.is_dir():
         output.rmdir()
-    partial.rename(output)
+    with whole_folder(output) as partial:
+        for role, rows in examination.splits.items():
+            keep = [i for i, facts in enumerate(examination.rows[role]) if facts.place not in dropped]
+            _with_own_names(rows.select(keep), names).to_parquet(str(partial / f"{role}.parquet"))
+            counts[role] = len(keep)
     return counts
 
 
@@ -231,7 +230,7 @@ def _embedded(row: dict[str, Any], column: str) -> dict[str, Any]:
 def save_findings(examination: Examination, file: str | Path) -> None:
     """Writes all findings, with every row they are about, as JSON."""
     found = [finding.to_dict() for finding in examination.findings]
-    Path(file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(Path(file), json.dumps(found, indent=2) + "\n")
 
 
 __all__ = ["Examination", "examine", "overrides_for", "save_findings", "write_cleaned"]

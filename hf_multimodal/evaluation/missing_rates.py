@@ -10,6 +10,7 @@ import datasets
 import numpy as np
 from torch.utils.data import Dataset
 
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.predictions import metrics_json
 
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -59,7 +60,7 @@ def write_missing_rates(folder: Path, curves: Mapping[str, Mapping[float, Mappin
 
     folder.mkdir(parents=True, exist_ok=True)
     listed = {m: [{"rate": rate, **metrics} for rate, metrics in curve.items()] for m, curve in curves.items()}
-    (folder / CURVES).write_text(metrics_json(listed), encoding="utf-8")
+    write_whole(folder / CURVES, metrics_json(listed))
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
     for modality, curve in curves.items():

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from hf_multimodal.data.columns import ROW_ID
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.modeling.audio_opening import AudioError, encode_wav, open_audio
 from hf_multimodal.modeling.image_opening import ImageError, open_image
 from hf_multimodal.modeling.video_opening import VideoError, open_video
@@ -42,7 +43,7 @@ def write_page(file: Path, template: str, **values: Any) -> Path:  # noqa: ANN40
         template: The template's name.
         **values: What it shows; texts are escaped.
     """
-    file.write_text(_PAGES.get_template(template).render(**values), encoding="utf-8")
+    write_whole(file, _PAGES.get_template(template).render(**values))
     return file
 
 

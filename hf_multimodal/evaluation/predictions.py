@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_multimodal.data.labels import LabelSchema, TaskSchemas
+from hf_multimodal.data.whole_files import whole_file
 from hf_multimodal.evaluation.metrics import known_labels, predictions_from_logits
 
 PREDICTIONS = "predictions.parquet"
@@ -56,7 +57,7 @@ def write_predictions(
     """Writes one line per row: id, prediction, a score per label, and the reference where there is one.
 
     Args:
-        folder: Where `predictions.parquet` goes; written aside and renamed, so it is whole or absent.
+        folder: Where `predictions.parquet` goes, whole or not at all.
         row_ids: One id per row.
         logits: (rows, labels); of several tasks a mapping of task to them, and the columns are named `TASK_prediction`
             and so on.
@@ -82,9 +83,9 @@ def write_predictions(
     if present is not None:
         columns["modalities"] = present
     table = pa.table(columns).replace_schema_metadata(metadata)
-    partial, target = folder / f"{PREDICTIONS}.partial", folder / PREDICTIONS
-    pq.write_table(table, partial)
-    partial.replace(target)
+    target = folder / PREDICTIONS
+    with whole_file(target) as partial:
+        pq.write_table(table, partial)
     return target
 
 

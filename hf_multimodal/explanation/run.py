@@ -11,6 +11,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hf_multimodal.data.columns import ROW_ID
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.explanation.drawing import draw_explanation
 from hf_multimodal.explanation.explain import Explainer, Explanation, mass_inside, points_into
 from hf_multimodal.modeling.image_opening import open_image
@@ -65,7 +66,7 @@ def explain_rows(
             judged.append(_judged(explainer, explanation, row, row[box_column]))
     judged = [one for one in judged if one]
     result: dict[str, Any] = {"rows": explained, **({"pointing": _pointing(judged)} if judged else {})}
-    (output / EXPLANATIONS).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_whole(output / EXPLANATIONS, json.dumps(result, indent=2) + "\n")
     return result
 
 

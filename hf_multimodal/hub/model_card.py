@@ -17,6 +17,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedConfig
 
 from hf_multimodal.data.labels import LabelSchema, labels_from_config
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.metrics import METRIC_NAMES
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.modeling_all import MODELS_WITH_HEAD
@@ -180,7 +181,7 @@ def write_model_card(folder: str | Path, config: PreTrainedConfig, facts: CardFa
     path = Path(folder) / "README.md"
     view = _view(path.parent, config, facts)
     ModelCard(render_card(view)).save(path)
-    (path.parent / CARD_FILE).write_text(json.dumps(asdict(view), indent=2) + "\n", encoding="utf-8")
+    write_whole(path.parent / CARD_FILE, json.dumps(asdict(view), indent=2) + "\n")
     return path
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
+from hf_multimodal.data.whole_files import aside, write_whole
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.retrieval.embeddings import EmbeddingManifest, read_parts
 from hf_multimodal.retrieval.faiss_index import FaissIndex
@@ -217,9 +218,7 @@ class Collection:
         tokens = (*before.tokens, *([new_part] if new_part else []))
         after = replace(before, vectors=f"vectors-{version:06d}", tokens=tokens, version=version)
         self.index.save(self.folder / after.vectors)
-        partial = self.folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(asdict(after), indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.folder / MANIFEST)
+        write_whole(self.folder / MANIFEST, json.dumps(asdict(after), indent=2) + "\n")
         self.manifest, self._store = after, None
         self._sweep()
 
@@ -273,7 +272,7 @@ def _tokens(embeddings: Path) -> Iterator[dict[str, Any]]:
 
 def _is_leftover(file: Path) -> bool:
     """Whether a file is one that a killed process left where there is no collection yet."""
-    return file.name in (_LOCK, f"{MANIFEST}.partial") or file.name.startswith(("vectors-", "tokens-"))
+    return file.name in (_LOCK, aside(Path(MANIFEST)).name) or file.name.startswith(("vectors-", "tokens-"))
 
 
 __all__ = ["BACKENDS", "Collection", "IndexManifest", "read_manifest"]

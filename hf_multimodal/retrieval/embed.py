@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from hf_multimodal.data.captions import row_of_caption
 from hf_multimodal.data.collator import MultimodalCollator, RowError
 from hf_multimodal.data.columns import ROW_ID, source_name
+from hf_multimodal.data.whole_files import whole_file
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.retrieval.embeddings import EmbeddingManifest, part_file, prepare_folder
@@ -208,9 +209,8 @@ def _write_part(file: Path, columns: Mapping[str, list[Any]], manifest: Embeddin
             **arrays,
         }
     )
-    partial = file.with_name(f"{file.name}.partial")
-    pq.write_table(table, partial)
-    partial.replace(file)
+    with whole_file(file) as partial:
+        pq.write_table(table, partial)
 
 
 def check_keep(keep: Sequence[str], modality: str) -> None:

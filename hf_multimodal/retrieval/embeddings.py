@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_multimodal.data.whole_files import aside, write_whole
+
 MANIFEST = "embeddings.json"
 _PARTS = "part-*.parquet"
 
@@ -50,9 +52,7 @@ class EmbeddingManifest:
 
     def save(self, folder: Path) -> None:
         """Writes it into a folder, whole or not at all."""
-        partial = folder / f"{MANIFEST}.partial"
-        partial.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / MANIFEST)
+        write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> "EmbeddingManifest":
@@ -88,7 +88,7 @@ def prepare_folder(output: Path, manifest: EmbeddingManifest) -> None:
             told = "; ".join(f"{name} was {old[name]!r}, is {new[name]!r}" for name in changed)
             raise ValueError(f"{str(output)!r} holds embeddings of something else ({told}): give another folder.")
         return
-    if output.exists() and any(file.name != f"{MANIFEST}.partial" for file in output.iterdir()):
+    if output.exists() and any(file != aside(output / MANIFEST) for file in output.iterdir()):
         raise ValueError(f"{str(output)!r} exists and holds no embeddings, so it is left alone: give another folder.")
     output.mkdir(parents=True, exist_ok=True)
     manifest.save(output)

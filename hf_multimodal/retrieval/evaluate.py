@@ -19,6 +19,7 @@ from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import ROW_ID
 from hf_multimodal.data.labels import ItemSchema, check_labels
+from hf_multimodal.data.whole_files import whole_file, write_whole
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.evaluation.retrieval_metrics import (
     Ranks,
@@ -110,10 +111,9 @@ def evaluate_retrieval(
     metrics = _with_means(scores)
     if output is not None and state.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
-        partial = output / f"{RANKINGS}.partial"
-        pq.write_table(pa.concat_tables(tables, promote_options="default"), partial)
-        partial.replace(output / RANKINGS)
-        (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
+        with whole_file(output / RANKINGS) as partial:
+            pq.write_table(pa.concat_tables(tables, promote_options="default"), partial)
+        write_whole(output / METRICS, metrics_json(metrics))
     return metrics
 
 

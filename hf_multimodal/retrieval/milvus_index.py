@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.retrieval.vector_index import (
     Found,
@@ -173,7 +174,7 @@ class MilvusIndex:
         """Writes down where the vectors are; Milvus keeps them itself. Credentials are not written."""
         folder.mkdir(parents=True, exist_ok=True)
         settings = {"dimension": self.dimension, "uri": self.uri, "collection": self.collection, "kind": self.kind}
-        (folder / _SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        write_whole(folder / _SETTINGS, json.dumps(settings, indent=2) + "\n")
 
     @classmethod
     def load(cls, folder: Path, *, token: str = "") -> "MilvusIndex":

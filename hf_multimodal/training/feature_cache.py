@@ -8,7 +8,6 @@ of all of them, so that a change of any makes another. In it a value is found by
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -24,6 +23,7 @@ from tqdm.auto import tqdm
 from transformers import BatchFeature
 
 from hf_multimodal.data.collator import BATCH_OPTIONS, MultimodalCollator, Row
+from hf_multimodal.data.whole_files import whole_file
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.modeling_tower_base import Tower
@@ -118,7 +118,7 @@ class FeatureStore:
         return self._files[name][start : start + length].float()
 
     def write(self, features: Mapping[str, torch.Tensor]) -> None:
-        """Writes a shard; aside and renamed, so that it is whole or absent.
+        """Writes a shard, whole or not at all.
 
         Args:
             features: Key -> features, alike in all but the first dimension.
@@ -126,13 +126,12 @@ class FeatureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b("".join(features).encode(), digest_size=16).hexdigest()
         target = self.folder / f"{name}.safetensors"
-        partial = target.with_suffix(f".{uuid.uuid4().hex}.partial")  # runs at the same time may write the same
         tensors = {
             "features": torch.cat([x.to(self.dtype) for x in features.values()]).contiguous(),
             "lengths": torch.tensor([len(x) for x in features.values()]),
         }
-        save_file(tensors, partial, metadata={"keys": json.dumps(list(features))})
-        partial.replace(target)
+        with whole_file(target, shared=True) as partial:  # runs at the same time may write the same
+            save_file(tensors, partial, metadata={"keys": json.dumps(list(features))})
 
 
 @dataclass

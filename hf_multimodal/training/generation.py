@@ -16,6 +16,7 @@ from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import ROW_ID, Columns, source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TextSchema, check_labels
+from hf_multimodal.data.whole_files import whole_file, write_whole
 from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS, metrics_json
 from hf_multimodal.evaluation.text_metrics import answer_scores, caption_scores, check_text_libraries
 from hf_multimodal.evaluation.text_page import TEXT_PAGE, write_text_page
@@ -122,7 +123,7 @@ def evaluate_generation(
         output.mkdir(parents=True, exist_ok=True)
         _write_predictions(output, dataset, texts, references)
         write_text_page(output, dataset, texts, references, processor.modalities)
-        (output / METRICS).write_text(metrics_json(scores), encoding="utf-8")
+        write_whole(output / METRICS, metrics_json(scores))
     state.wait_for_everyone()
     return scores
 
@@ -130,14 +131,13 @@ def evaluate_generation(
 def _write_predictions(
     folder: Path, rows: datasets.Dataset, texts: list[str], references: list[list[str]] | None
 ) -> None:
-    """Writes a line per row; aside and renamed, so that the file is whole or absent."""
+    """Writes a line per row."""
     columns: dict[str, list] = {"row_id": [str(x) for x in rows[ROW_ID]], "prediction": texts}
     if references is not None:
         columns["references"] = references
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{PREDICTIONS}.partial"
-    pq.write_table(pa.table(columns), partial)
-    partial.replace(folder / PREDICTIONS)
+    with whole_file(folder / PREDICTIONS) as partial:
+        pq.write_table(pa.table(columns), partial)
 
 
 def predict_texts(model: str, rows: RowSource, *, output: Path, batch_size: int = 64, num_beams: int = 1) -> int:

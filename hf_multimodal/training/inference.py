@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import LabelSchema, TaskSchemas, check_labels, labels_from_config
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.detailed_scores import ScoredRows, detailed_scores
 from hf_multimodal.evaluation.metrics import known_labels, metric_names
 from hf_multimodal.evaluation.missing_rates import RATES, RowsWithout, write_missing_rates
@@ -166,7 +167,7 @@ def evaluate_model(
                 weights=weights,
                 present=present_modalities(dataset, modalities),
             )
-            (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
+            write_whole(output / METRICS, metrics_json(metrics))
             facts = ReportFacts(
                 model=Path(model).resolve().name,
                 source=rows.name,

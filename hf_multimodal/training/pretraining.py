@@ -11,6 +11,7 @@ import torch
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.masking import MaskingSchema, masking_options
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.evaluation.reconstructions import write_reconstructions
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
@@ -60,7 +61,7 @@ def evaluate_pretraining(
         if output is not None and trainer.is_world_process_zero():
             output.mkdir(parents=True, exist_ok=True)
             draw_rows(loaded, processor, collator, dataset, output)
-            (output / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
+            write_whole(output / METRICS, metrics_json(metrics))
     return metrics
 
 

@@ -21,6 +21,7 @@ from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
+from hf_multimodal.data.whole_files import write_whole
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
@@ -229,8 +230,8 @@ def _write_results(
     config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, Any]
 ) -> None:
     folder, model = Path(config.output_dir), cast(PreTrainedModel, trainer.model)
-    (folder / METRICS).write_text(metrics_json(metrics), encoding="utf-8")
-    (folder / TRAINING_LOG).write_text(metrics_json(trainer.state.log_history), encoding="utf-8")
+    write_whole(folder / METRICS, metrics_json(metrics))
+    write_whole(folder / TRAINING_LOG, metrics_json(trainer.state.log_history))
     facts = CardFacts(
         architecture=type(model).__name__,
         metrics={role: values for role, values in metrics.items() if role != "training"},

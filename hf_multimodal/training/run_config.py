@@ -16,6 +16,8 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
+from hf_multimodal.data.whole_files import write_whole
+
 TASKS = ("classification", "question_answering", "multi_task", "retrieval", "generation", "pretraining")
 SPLITS = ("train", "validation", "test")
 DEFAULT_SPLITS = {split: split for split in SPLITS}
@@ -161,7 +163,7 @@ class RunConfig:
 
     def save(self, path: str | Path) -> None:
         """Writes the resolved configuration as YAML."""
-        Path(path).write_text(yaml.safe_dump(asdict(self), sort_keys=False), encoding="utf-8")
+        write_whole(Path(path), yaml.safe_dump(asdict(self), sort_keys=False))
 
     def resolved_decoder(self) -> dict[str, Any]:
         """The decoder with `package:` paths turned into folders."""
