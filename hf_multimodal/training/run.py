@@ -14,14 +14,14 @@ from accelerate import PartialState
 from huggingface_hub import HfApi
 from transformers import PreTrainedModel
 from transformers.trainer import TRAINING_ARGS_NAME
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import CONFIG_NAME
 
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
-from hf_multimodal.data.whole_files import write_whole
+from hf_multimodal.data.whole_files import flush, flush_folder, write_whole
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
@@ -30,6 +30,7 @@ from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.checkpoints import UNFINISHED, newest_whole_checkpoint
 from hf_multimodal.training.feature_cache import cache_features, release_features
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
@@ -101,21 +102,36 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         prepare_output_folder(folder, overwrite=overwrite)
         config.save(folder / RUN_FILE)
     state.wait_for_everyone()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder) if resume else None)
-    trainer.save_model(str(folder), _internal_call=True)  # before anything can fail; pushed whole, further down
+    last = newest_whole_checkpoint(folder / CHECKPOINTS) if resume else None
+    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    _save_model(trainer, folder)  # before anything can fail; pushed whole, further down
     facts = trainer.training_facts()
     metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
     release_features(cast(Any, trainer.model))
     if isinstance(schema, TextSchema):
         _add_text_scores(metrics, trainer.model, collator.processor, splits, schema, config)
     if state.is_main_process:
-        (folder / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
         _write_results(config, trainer, metrics, rows_of)
         if trainer.args.push_to_hub:
             _push(trainer, folder)
     state.wait_for_everyone()
     names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
     return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
+
+
+def _save_model(trainer: MultimodalTrainer, folder: Path) -> None:
+    """Saves model and processor into the run's folder: `config.json`, without which nothing loads, comes last."""
+    unfinished = folder / UNFINISHED
+    trainer.save_model(str(unfinished), _internal_call=True)
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        (unfinished / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
+        (folder / CONFIG_NAME).unlink(missing_ok=True)  # of the run that this one goes on from
+        flush_folder(unfinished)
+        for path in sorted(unfinished.iterdir(), key=lambda path: path.name == CONFIG_NAME):
+            path.replace(folder / path.name)
+        unfinished.rmdir()
+        flush(folder)
 
 
 def _build_trainer(
@@ -266,11 +282,6 @@ def _push(trainer: MultimodalTrainer, folder: Path) -> None:
         ignore_patterns=[f"{CHECKPOINTS}/*"],
         commit_message="End of training",
     )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    checkpoints = folder / CHECKPOINTS
-    return get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
 
 
 __all__ = ["RunResult", "train"]

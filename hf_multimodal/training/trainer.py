@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import MultimodalCollator
@@ -20,6 +20,7 @@ from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.checkpoints import WholeCheckpoints
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
 
 
@@ -62,8 +63,8 @@ class _OwnSpecialTokens(TrainerCallback):
         model.align_special_tokens()
 
 
-class MultimodalTrainer(Trainer):
-    """`transformers.Trainer` that brings collator, metrics, early stopping and a measured model card.
+class MultimodalTrainer(WholeCheckpoints):
+    """`transformers.Trainer` with collator, metrics, whole checkpoints, early stopping and a measured model card.
 
     Args:
         model: A `Multimodal*` model with a head; None with `model_init`.
