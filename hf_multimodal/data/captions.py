@@ -38,6 +38,11 @@ class CaptionRows(Dataset):
                     self.places.append((row, place))
                 seen.add((item, text))
 
+    @property
+    def column_names(self) -> list[str]:
+        """The columns of a row."""
+        return list(dict.fromkeys([*self.rows.column_names, "item", ROW_ID]))
+
     def __len__(self) -> int:
         return len(self.places)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 
+ROW_IDS = "row_ids"
 Row = Mapping[str, Any]
 # how a batch's texts are cut and padded, here and where some of its inputs are made apart
 BATCH_OPTIONS: dict[str, Any] = {"padding": True, "truncation": True, "return_tensors": "pt"}
@@ -50,11 +51,14 @@ class MultimodalCollator:
         label_schema: How labels are encoded, of one task, of several, of retrieval, or of what is to be written.
             Without it the batch holds no labels.
         column_names: The user's own column name of each canonical one, for the errors.
+        with_row_ids: Whether the batch also holds `row_ids`, a list, which no model takes: a Trainer of this package
+            takes it out.
     """
 
     processor: "MultimodalProcessor"
     label_schema: "Schema | None" = None
     column_names: Columns | None = field(default=None)
+    with_row_ids: bool = field(default=False, kw_only=True)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
         """Collates rows.
@@ -96,6 +100,8 @@ class MultimodalCollator:
             batch["labels"] = self.processor.encode_targets(texts)
         elif isinstance(self.label_schema, LabelSchema) and any("label" in row for row in rows):
             batch["labels"] = self._labels(rows, row_ids, self.label_schema)
+        if self.with_row_ids:
+            batch[ROW_IDS] = [str(row_id) for row_id in row_ids]
         return batch
 
     def tensors(self, columns: Mapping[str, list[Any]]) -> "BatchFeature":

@@ -25,9 +25,9 @@ MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the hidden tokens: BERT's (Devlin et
 class MaskingSchema:
     """What stands in the place of labels in pretraining: which parts of the row are hidden.
 
-    In training the draw follows torch's random numbers, so the same seed hides the same, on each rank something of its
-    own; a run resumed at the end of an epoch goes on where it was. In evaluation it follows the row's id, always the
-    same.
+    In training the draw follows the seed, the epoch and the row's id, however many processes there are and wherever a
+    run was interrupted; without an epoch it follows torch's random numbers and the rank. In evaluation it follows the
+    row's id alone.
 
     Args:
         objectives: Those of `MultimodalConfig.pretraining_objectives`.
@@ -36,6 +36,8 @@ class MaskingSchema:
         drawn: The modalities that are drawn again.
         whole_words: Whether all tokens of a word are hidden together.
         rank: The process's number.
+        seed: Of the training.
+        epoch: A number in memory that worker processes share, as the Trainer sets it; None where rows have no ids.
         by_row: Whether the draw follows the rows' ids.
     """
 
@@ -45,6 +47,8 @@ class MaskingSchema:
     drawn: tuple[str, ...] = ("image", "audio")
     whole_words: bool = False
     rank: int = 0
+    seed: int = 0
+    epoch: torch.Tensor | None = None
     by_row: bool = False
     problem_type = "pretraining"
 
@@ -118,8 +122,10 @@ class MaskingSchema:
         return labels
 
     def _generators(self, row_ids: Sequence[Any]) -> list[torch.Generator]:
-        if self.by_row:
-            digests = [hashlib.blake2b(str(x).encode(), digest_size=7).digest() for x in row_ids]
+        if self.by_row or self.epoch is not None:
+            drawn_again = "" if self.epoch is None or self.by_row else f"{self.seed} {self.epoch.item()} "
+            names = [f"{drawn_again}{row_id}" for row_id in row_ids]
+            digests = [hashlib.blake2b(name.encode(), digest_size=7).digest() for name in names]
             seeds = [int.from_bytes(digest, "big") for digest in digests]
         else:
             drawn: list[int] = torch.randint(2**40, (len(row_ids),)).tolist()

@@ -17,6 +17,8 @@ class MultimodalTrainingArguments(TrainingArguments):
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
         gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
             memory (gradient caching); None encodes the batch whole.
+        max_skipped_steps: Steps that may be left out because their loss or gradient is not finite, before training ends
+            with an error; their rows are in `skipped_steps-RANK.jsonl`.
         feature_cache: Folder where the features of frozen text and image towers are kept, so that each text and picture
             goes through its tower once; None computes them in every step.
         feature_cache_dtype: Precision they are kept in: `float32`, `float16` or `bfloat16`.
@@ -39,6 +41,7 @@ class MultimodalTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Learning rate of the towers' backbones."}
     )
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
+    max_skipped_steps: int = field(default=10, metadata={"help": "Steps without a finite loss that are left out."})
     feature_cache: str | None = field(default=None, metadata={"help": "Folder for frozen towers' features."})
     feature_cache_dtype: str = field(default="float32", metadata={"help": "Their precision."})
 

@@ -14,13 +14,15 @@ from torch.utils.data import DataLoader
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
-from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.collator import ROW_IDS, MultimodalCollator
+from hf_multimodal.data.columns import ROW_ID
 from hf_multimodal.data.labels import schema_of_model
 from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import WholeCheckpoints
+from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
 
 
@@ -61,6 +63,20 @@ class _OwnSpecialTokens(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
         model.align_special_tokens()
+
+
+class _TellEpoch(TrainerCallback):
+    """Keeps the number of the epoch where the worker processes of a loader see it.
+
+    Args:
+        epoch: Where it is kept, in shared memory.
+    """
+
+    def __init__(self, epoch: torch.Tensor) -> None:
+        self.epoch = epoch
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        self.epoch.fill_(int(state.epoch))
 
 
 class MultimodalTrainer(WholeCheckpoints):
@@ -115,12 +131,39 @@ class MultimodalTrainer(WholeCheckpoints):
             self.add_callback(_OwnSpecialTokens())
         masking = getattr(self.data_collator, "label_schema", None)
         if isinstance(masking, MaskingSchema):
-            own: Any = self.data_collator
-            self.data_collator = replace(own, label_schema=replace(masking, rank=args.process_index))
+            self._draw_by_epoch(masking)
+        if isinstance(self.data_collator, MultimodalCollator):
+            self.data_collator = replace(self.data_collator, with_row_ids=True)
+        self._nonfinite = SkipNonFiniteSteps(
+            getattr(args, "max_skipped_steps", 0),
+            cast(str, args.output_dir),
+            args.process_index,
+            reads_gradients=not (args.fp16 or self.is_deepspeed_enabled),
+        )
+        self.add_callback(self._nonfinite)
         set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def training_step(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 (as overridden)
+        """Makes a batch's share of a step, as `transformers.Trainer.training_step` does."""
+        row_ids = inputs.get(ROW_IDS, ())
+        loss = super().training_step(model, inputs, *args, **kwargs)
+        self._nonfinite.note(loss, row_ids)
+        return loss
+
+    def _prepare_inputs(self, inputs: Any) -> Any:  # noqa: ANN401 (as overridden)
+        return super()._prepare_inputs({name: value for name, value in inputs.items() if name != ROW_IDS})
+
+    def _draw_by_epoch(self, masking: MaskingSchema) -> None:
+        """Has what is hidden of a row follow the epoch, if rows have ids, so that a resumed run hides the same."""
+        own: Any = self.data_collator
+        drawn: dict[str, Any] = {"rank": self.args.process_index, "seed": self.args.seed}
+        if ROW_ID in (getattr(self.train_dataset, "column_names", None) or ()):
+            drawn["epoch"] = torch.zeros((), dtype=torch.long).share_memory_()
+            self.add_callback(_TellEpoch(drawn["epoch"]))
+        self.data_collator = replace(own, label_schema=replace(masking, **drawn))
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:  # noqa: ANN401 (as overridden)
         """Builds the loader of an evaluation, in which the collator draws nothing at random."""
@@ -169,6 +212,7 @@ class MultimodalTrainer(WholeCheckpoints):
             "parameters": sum(p.numel() for p in model.parameters()),
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "processes": self.args.world_size,
+            "skipped_steps": self._nonfinite.skipped,
             "emissions": _emissions(Path(str(self.args.output_dir))),
         }
 

@@ -68,6 +68,22 @@ def test_the_same_by_seed_another_by_rank(key):
     assert not torch.equal(first, elsewhere)
 
 
+def test_by_epoch_and_row_whatever_else_was_drawn():
+    epoch = torch.zeros((), dtype=torch.long)
+    collator = MultimodalCollator(tiny_processor(), MaskingSchema(ALL, seed=3, epoch=epoch))
+    first = collator(ROWS)["labels"]["image"]
+    assert torch.equal(first[1:2], collator(ROWS[1:2])["labels"]["image"])
+    epoch.fill_(1)
+    assert not torch.equal(first, collator(ROWS)["labels"]["image"])
+    epoch.fill_(0)
+    assert torch.equal(first, collator(ROWS)["labels"]["image"])
+    other = MultimodalCollator(tiny_processor(), MaskingSchema(ALL, seed=4, epoch=epoch))
+    assert not torch.equal(first, other(ROWS)["labels"]["image"])
+    alike = collator.for_evaluation()(ROWS)["labels"]["image"]
+    epoch.fill_(5)
+    assert torch.equal(alike, collator.for_evaluation()(ROWS)["labels"]["image"])
+
+
 def test_in_evaluation_by_the_row():
     torch.manual_seed(0)
     collator = MultimodalCollator(tiny_processor(), MaskingSchema(ALL)).for_evaluation()
