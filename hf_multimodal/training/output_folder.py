@@ -9,6 +9,7 @@ from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS
 
 RUN_FILE = "run_config.yaml"
 CHECKPOINTS = "checkpoints"
+FAULTY_ROWS = "faulty_rows.jsonl"
 TRAINING_LOG = "training_log.json"  # what the Trainer logged, step by step
 
 
@@ -68,4 +69,12 @@ def refuse_results(folder: Path, *, overwrite: bool) -> None:
             raise ValueError(f"{str(folder / name)!r} exists: give another --output, or --overwrite to replace it.")
 
 
-__all__ = ["CHECKPOINTS", "RUN_FILE", "check_output_folder", "prepare_output_folder", "refuse_results"]
+__all__ = [
+    "CHECKPOINTS",
+    "FAULTY_ROWS",
+    "RUN_FILE",
+    "TRAINING_LOG",
+    "check_output_folder",
+    "prepare_output_folder",
+    "refuse_results",
+]

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import datasets
 from accelerate import PartialState
@@ -17,7 +17,7 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.utils import CONFIG_NAME
 
 from hf_multimodal.data.captions import spread_captions
-from hf_multimodal.data.collator import MultimodalCollator, check_rows
+from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
@@ -35,11 +35,13 @@ from hf_multimodal.training.feature_cache import cache_features, release_feature
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
     CHECKPOINTS,
+    FAULTY_ROWS,
     RUN_FILE,
     TRAINING_LOG,
     check_output_folder,
     prepare_output_folder,
 )
+from hf_multimodal.training.row_checks import check_splits
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
@@ -94,19 +96,21 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     folder = Path(config.output_dir)
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
-    splits = load_splits(config)
-    trainer, rows_of = _build_trainer(config, folder, splits)
+    trainer, splits, rows_of, faulty = _build_trainer(config, folder, load_splits(config))
     collator, state = cast(MultimodalCollator, trainer.data_collator), PartialState()
     schema = collator.label_schema
     if state.is_main_process:
         prepare_output_folder(folder, overwrite=overwrite)
         config.save(folder / RUN_FILE)
+        if faulty:
+            write_whole(folder / FAULTY_ROWS, "".join(json.dumps(row) + "\n" for row in faulty))
     state.wait_for_everyone()
     last = newest_whole_checkpoint(folder / CHECKPOINTS) if resume else None
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     _save_model(trainer, folder)  # before anything can fail; pushed whole, further down
     facts = trainer.training_facts()
-    metrics = {"training": {**facts, "seconds": facts["seconds"] + earlier_seconds}, **_evaluate(trainer, rows_of)}
+    facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "faulty_rows": len(faulty)}
+    metrics = {"training": facts, **_evaluate(trainer, rows_of)}
     release_features(cast(Any, trainer.model))
     if isinstance(schema, TextSchema):
         _add_text_scores(metrics, trainer.model, collator.processor, splits, schema, config)
@@ -134,13 +138,17 @@ def _save_model(trainer: MultimodalTrainer, folder: Path) -> None:
         flush(folder)
 
 
-def _build_trainer(
-    config: RunConfig, folder: Path, splits: Mapping[str, datasets.Dataset]
-) -> tuple[MultimodalTrainer, dict[str, Any]]:
-    """Builds the model and checks every row; returns its Trainer, and role -> rows as they are trained on.
+class _Built(NamedTuple):
+    """A run before its first step: its Trainer, role -> rows, role -> rows as they are trained on, and faulty rows."""
 
-    Nothing is left behind if something is not usable.
-    """
+    trainer: MultimodalTrainer
+    splits: Mapping[str, datasets.Dataset]
+    rows_of: dict[str, Any]
+    faulty: list[dict[str, Any]]
+
+
+def _build_trainer(config: RunConfig, folder: Path, splits: Mapping[str, datasets.Dataset]) -> _Built:
+    """Builds the model and checks every row; nothing is left behind if something is not usable."""
     existed = folder.exists()
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
@@ -154,8 +162,9 @@ def _build_trainer(
         _check_choice(str(arguments.metric_for_best_model), schema, splits["validation"])
     texts = TEXT_LISTS.get(config.task, "text")
     collator = MultimodalCollator(processor, schema, config.data.columns)
+    faulty: list[dict[str, Any]] = []
     if config.data.check_rows:
-        _check_media(splits, collator, texts)
+        splits, faulty = check_splits(splits, collator, config.data, texts)
     PartialState().wait_for_everyone()  # one with a bad row never comes
     rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
     if arguments.feature_cache is not None:
@@ -175,16 +184,7 @@ def _build_trainer(
         if not existed:  # the Trainer makes its folder first
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    return trainer, rows_of
-
-
-def _check_media(splits: Mapping[str, datasets.Dataset], collator: MultimodalCollator, texts: str) -> None:
-    """Opens every row, each process its share."""
-    state = PartialState()
-    for role, rows in splits.items():
-        share = rows.shard(state.num_processes, state.process_index)
-        share = spread_captions(share, column=texts, first_only=True)
-        check_rows(share, collator, f"Checking {role} rows", quiet=not state.is_local_main_process)
+    return _Built(trainer, splits, rows_of, faulty)
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:

@@ -5,6 +5,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
+from hf_multimodal.data.faulty_rows import POLICIES
 from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.evaluation.text_metrics import check_text_libraries
 from hf_multimodal.hub.model_card import CARD_FIELDS, CARD_TEXTS
@@ -14,9 +15,10 @@ from hf_multimodal.modeling.configuration_multimodal import (
     PRETRAINING_OBJECTIVES,
     TOWER_CONFIG_FIELDS,
     MultimodalConfig,
+    check_known,
 )
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
-from hf_multimodal.training.run_config import RunConfig, check_fields, check_types
+from hf_multimodal.training.run_config import DataConfig, RunConfig, check_fields, check_types
 
 # Fields of the model that follow from the data, the towers and the decoder.
 _FOLLOWING = ("id2label", "label2id", "num_labels", "problem_type", "tasks", *TOWER_CONFIG_FIELDS.values())
@@ -37,6 +39,7 @@ def check_run(config: RunConfig) -> None:
         raise ValueError("training.output_dir is set by the run: set the top-level output_dir.")
     if "train" not in config.data.splits:
         raise ValueError("data.splits names no train split.")
+    _check_faulty_rows(config.data)
     for name in (*_FOLLOWING, "decoder_config"):
         if name in config.model:
             raise ValueError(
@@ -45,6 +48,15 @@ def check_run(config: RunConfig) -> None:
     _check_towers(config)
     _check_sections(config)
     _CHECKS[config.task](config)
+
+
+def _check_faulty_rows(data: DataConfig) -> None:
+    check_known("value of data.faulty_rows", data.faulty_rows, POLICIES)
+    if data.faulty_rows != "raise" and not data.check_rows:
+        raise ValueError(f"data.faulty_rows={data.faulty_rows} needs to open every row first: leave check_rows true.")
+    share = data.max_faulty_share
+    if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 <= share <= 1:
+        raise ValueError(f"data.max_faulty_share holds {share!r}: it is a share, from 0 to 1.")
 
 
 def _check_towers(config: RunConfig) -> None:

@@ -55,6 +55,10 @@ class DataConfig:
         masking: Of `pretraining`: modality -> share of its tokens or patches that is hidden, and `whole_words`.
         check_rows: Whether to open every image and read every text once before training, so that a bad row is found
             before anything is written.
+        faulty_rows: What happens to a row that cannot be used: `raise` refuses the run, `skip` leaves the row out,
+            `as_missing` leaves out only what of it cannot be read. The ids are in the run's `faulty_rows.jsonl`.
+        max_faulty_share: Share of a split's rows that may be faulty under `skip` and `as_missing`; with more of them
+            the run is refused.
     """
 
     source: str
@@ -69,6 +73,8 @@ class DataConfig:
     max_length: int | None = None
     masking: dict[str, Any] = field(default_factory=dict)
     check_rows: bool = True
+    faulty_rows: str = "raise"
+    max_faulty_share: float = 0.01
 
 
 @dataclass(frozen=True)
