@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
+STALL_TIMEOUT = 600  # seconds
+
 
 @dataclass
 class MultimodalTrainingArguments(TrainingArguments):
@@ -19,6 +21,8 @@ class MultimodalTrainingArguments(TrainingArguments):
             memory (gradient caching); None encodes the batch whole.
         max_skipped_steps: Steps that may be left out because their loss or gradient is not finite, before training ends
             with an error; their rows are in `skipped_steps-RANK.jsonl`.
+        stall_timeout: Seconds without a step, an evaluated batch or a checkpoint after which a training of several
+            processes is ended, with the name of the one that holds the others up; 0 waits for ever.
         feature_cache: Folder where the features of frozen text and image towers are kept, so that each text and picture
             goes through its tower once; None computes them in every step.
         feature_cache_dtype: Precision they are kept in: `float32`, `float16` or `bfloat16`.
@@ -42,6 +46,7 @@ class MultimodalTrainingArguments(TrainingArguments):
     )
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
     max_skipped_steps: int = field(default=10, metadata={"help": "Steps without a finite loss that are left out."})
+    stall_timeout: int = field(default=STALL_TIMEOUT, metadata={"help": "Seconds until a hung process ends it."})
     feature_cache: str | None = field(default=None, metadata={"help": "Folder for frozen towers' features."})
     feature_cache_dtype: str = field(default="float32", metadata={"help": "Their precision."})
 
@@ -64,4 +69,4 @@ class MultimodalTrainingArguments(TrainingArguments):
             self.dataloader_pin_memory = False
 
 
-__all__ = ["MultimodalTrainingArguments"]
+__all__ = ["STALL_TIMEOUT", "MultimodalTrainingArguments"]

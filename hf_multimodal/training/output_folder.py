@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The run's folder: refused when it holds another run, marked before anything is written."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) ->
     is_run = (folder / RUN_FILE).is_file()
     if resume and not is_run:
         raise ValueError(f"Nothing to resume: {str(folder)!r} holds no run ({RUN_FILE} is missing).")
-    if resume or not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if resume or not folder.exists() or (folder.is_dir() and _is_bare(folder)):
         return
     if not is_run:
         raise ValueError(
@@ -43,6 +44,17 @@ def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) ->
             f"{str(folder)!r} holds another run: give another output_dir, --resume to continue it, or --overwrite to "
             "delete it."
         )
+
+
+def is_restarted() -> bool:
+    """Whether the launcher has started this process again, after one of the processes had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether a folder is empty, or as a run leaves it that is killed before its first word."""
+    names = [path.name for path in folder.iterdir()]
+    return not names or (names == [CHECKPOINTS] and not any((folder / CHECKPOINTS).iterdir()))
 
 
 def prepare_output_folder(folder: str | Path, *, overwrite: bool) -> Path:
@@ -75,6 +87,7 @@ __all__ = [
     "RUN_FILE",
     "TRAINING_LOG",
     "check_output_folder",
+    "is_restarted",
     "prepare_output_folder",
     "refuse_results",
 ]

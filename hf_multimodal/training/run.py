@@ -29,7 +29,7 @@ from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
-from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.arguments import STALL_TIMEOUT, MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import UNFINISHED, newest_whole_checkpoint
 from hf_multimodal.training.feature_cache import cache_features, release_features
 from hf_multimodal.training.generation import score_texts
@@ -39,12 +39,14 @@ from hf_multimodal.training.output_folder import (
     RUN_FILE,
     TRAINING_LOG,
     check_output_folder,
+    is_restarted,
     prepare_output_folder,
 )
 from hf_multimodal.training.row_checks import check_splits
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
+from hf_multimodal.training.stall_watch import bounded_meeting
 from hf_multimodal.training.trainer import MultimodalTrainer
 
 
@@ -78,7 +80,8 @@ def _training_arguments(
             "metric in training.metric_for_best_model", metric, (*metric_names(problem_type, modalities), "loss")
         )
         values.setdefault("greater_is_better", not metric.endswith(("mse", "loss", "rank")))
-    return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
+    with bounded_meeting(values.get("stall_timeout", STALL_TIMEOUT)):
+        return MultimodalTrainingArguments(output_dir=str(folder / CHECKPOINTS), **values)
 
 
 def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -> RunResult:
@@ -87,13 +90,16 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     Args:
         config: The run. With `training.push_to_hub` the whole folder but its checkpoints goes to the Hub in the end.
         overwrite: Whether an earlier run in the folder may be deleted.
-        resume: Whether to continue an earlier run in the folder.
+        resume: Whether to continue an earlier run in the folder. A run that its launcher has started again
+            (`accelerate launch --max_restarts`) continues by itself.
 
     Raises:
         ValueError: if the configuration, a row or the output folder is not usable; nothing is written then.
     """
     check_run(config)
     folder = Path(config.output_dir)
+    if is_restarted() and (folder / RUN_FILE).is_file():
+        overwrite, resume = False, True
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
     trainer, splits, rows_of, faulty = _build_trainer(config, folder, load_splits(config))

@@ -24,6 +24,7 @@ from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import WholeCheckpoints
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
 from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
+from hf_multimodal.training.stall_watch import StallWatch
 
 
 def set_chunk_size(model: PreTrainedModel, args: Any) -> None:  # noqa: ANN401 (TrainingArguments of either kind)
@@ -141,10 +142,23 @@ class MultimodalTrainer(WholeCheckpoints):
             reads_gradients=not (args.fp16 or self.is_deepspeed_enabled),
         )
         self.add_callback(self._nonfinite)
+        self._watch = StallWatch(getattr(args, "stall_timeout", 0), args.process_index, args.world_size)
+        self.add_callback(self._watch)
         set_chunk_size(cast(PreTrainedModel, self.model), args)
         patience = getattr(args, "early_stopping_patience", 0)
         if patience:
             self.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (as overridden)
+        """Trains, as `transformers.Trainer.train` does; see `WholeCheckpoints.train`."""
+        with self._watch:
+            return super().train(*args, **kwargs)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (as overridden)
+        """Computes the loss of a batch, as `transformers.Trainer.compute_loss` does."""
+        result = super().compute_loss(*args, **kwargs)
+        self._watch.advance()  # the others meet this process in what follows
+        return result
 
     def training_step(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 (as overridden)
         """Makes a batch's share of a step, as `transformers.Trainer.training_step` does."""

@@ -1,0 +1,120 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Ends a training of several processes in which one stands still, and says which."""
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch.distributed as dist
+from transformers import TrainerCallback
+
+_logger = logging.getLogger(__name__)
+_LOOKS = 10  # into the time after which a process counts as standing still
+
+
+class StallWatch(TrainerCallback):
+    """Counts what each process of a training has done, and ends them all when nothing has happened for too long.
+
+    Without it the others wait in a collective operation for half an hour, and then say only that they waited. The
+    counts are kept in the store by which the processes met. Use it as a context around the training.
+
+    Args:
+        timeout: Seconds without a step, an evaluated batch or a checkpoint after which the training is ended.
+        rank: The process's number.
+        world_size: How many there are; one alone is not watched.
+    """
+
+    def __init__(self, timeout: float, rank: int, world_size: int) -> None:
+        self.timeout, self.rank, self.world_size = timeout, rank, world_size
+        self._count, self._last = 0, time.monotonic()
+        self._stopped = threading.Event()
+        self._store: Any = None
+
+    def __enter__(self) -> "StallWatch":
+        """Starts to watch."""
+        if self.world_size > 1 and self.timeout > 0 and dist.is_initialized():
+            store = dist.distributed_c10d._get_default_store()
+            self._store = dist.PrefixStore(f"stall_watch-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            self._stopped.clear()
+            self.advance()
+            threading.Thread(target=self._watch, name="stall watch", daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stops to watch."""
+        self._stopped.set()
+
+    def advance(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 (arguments of any callback)
+        """Notes that the process has done something."""
+        self._count, self._last = self._count + 1, time.monotonic()
+
+    # what a process does now and then
+    on_step_end = on_substep_end = on_prediction_step = on_evaluate = on_save = on_log = advance
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self.timeout / _LOOKS):
+            try:
+                self._store.set(f"{self.rank}", f"{self._count} {time.time()}")
+                if time.monotonic() - self._last > self.timeout:
+                    self._end()
+            except RuntimeError as error:
+                # the process that holds the store is gone, and the launcher sees that by itself
+                _logger.warning("The processes of the training cannot be watched any more: %s", error)
+                return
+
+    def _end(self) -> None:
+        time.sleep(2 * self.timeout / _LOOKS)  # until the others have told how far they are
+        told = {}
+        for rank in range(self.world_size):
+            count, seen = self._store.get(f"{rank}").decode().split()
+            told[rank] = int(count), time.time() - float(seen)
+        sys.stderr.write(f"error: {stalled(told, self.timeout)}\n")
+        faulthandler.dump_traceback(all_threads=True)
+        sys.stderr.flush()
+        os._exit(1)  # the main thread may be in a call that no exception reaches
+
+
+@contextmanager
+def bounded_meeting(timeout: float) -> Iterator[None]:
+    """Ends this process with a traceback if the processes of a training do not find each other in time.
+
+    gloo may wait without an end for a process that has been started again; the launcher then starts all anew.
+
+    Args:
+        timeout: Seconds; 0 waits for ever.
+    """
+    is_bounded = timeout > 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if is_bounded:
+        faulthandler.dump_traceback_later(timeout, exit=True)
+    try:
+        yield
+    finally:
+        if is_bounded:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def stalled(told: Mapping[int, tuple[int, float]], timeout: float) -> str:
+    """Says which process holds up the others.
+
+    Args:
+        told: Rank -> how much it has done, and how many seconds ago it said so.
+        timeout: Seconds after which a process counts as standing still.
+    """
+    silent = [rank for rank, (_, seconds) in told.items() if seconds > timeout / 2]
+    least = min(count for count, _ in told.values())
+    behind = silent or [rank for rank, (count, _) in told.items() if count == least]
+    if len(behind) == len(told):
+        return f"Nothing has happened for {timeout:g} s, in any process: all wait, none is behind."
+    named = ", ".join(f"rank {rank}" for rank in behind)
+    how = "does not answer" if silent else "is behind the others"
+    return f"Nothing has happened for {timeout:g} s, and {named} {how}: the training is ended (training.stall_timeout)."
+
+
+__all__ = ["StallWatch", "bounded_meeting", "stalled"]
