@@ -187,6 +187,7 @@ def _write(output: Path, result: Mapping[str, Any], config: RunConfig) -> None:
 
 def comparison_table(result: Mapping[str, Any]) -> str:
     """Writes a comparison as a Markdown table, with its verdict above."""
+    on_seed = f" (seed {result['seeds'][0]})" if len(result["seeds"]) > 1 else ""
     scale, suffix = (100, " %") if result["metric"] == "accuracy" else (1, "")
     digits = 1 if scale == 100 else 4
     lines = [
@@ -202,7 +203,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         if against:
             gain = f"{scale * against['mean']:+.{digits}f} ({scale * against['low']:.{digits}f} to "
             gain += f"{scale * against['high']:.{digits}f})"
-            gain += "" if against["mcnemar"] is None else f", McNemar p {against['mcnemar']:.2g}"
+            gain += "" if against["mcnemar"] is None else f", McNemar p {against['mcnemar']:.2g}{on_seed}"
         lines.append(
             f"| {name} | {mean}{suffix} | {low} to {high} by {x['by']} | {gain} | {x['parameters'] / 1e6:.1f} M | "
             f"{x['seconds']:.0f} s | {x['latency_ms']:.1f} ms |"

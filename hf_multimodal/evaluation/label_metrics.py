@@ -42,6 +42,26 @@ class _LabelMetric(evaluate.Metric):
         features = datasets.Features(self._features())
         return evaluate.MetricInfo(description=self.__doc__, citation=self.citation, features=features)
 
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
+        """Adds rows, as `compute` does with those that it is given.
+
+        Raises:
+            ValueError: if a label's number is none, which would be cut to one.
+        """
+        if self.dtype == "int64":
+            for name, values in (("predictions", predictions), ("references", references)):
+                _check_numbers(name, values, self.name)
+        super().add_batch(predictions=predictions, references=references, **kwargs)
+
+
+def _check_numbers(name: str, values: Any, metric: str) -> None:  # noqa: ANN401 (lists or an array)
+    array = np.asarray([] if values is None else values)
+    if array.dtype.kind == "f" and (broken := array[array != np.trunc(array)]).size:
+        raise ValueError(
+            f"{name} holds {broken.flat[0]:g}, and {metric} takes the numbers of labels: give what was decided. Those "
+            "of probabilities are average_precision, ece and roc_auc; those of values mae, mse and r2."
+        )
+
 
 class Accuracy(_LabelMetric):
     """Share of rows predicted exactly right (for several labels per row: all of them)."""
@@ -134,6 +154,24 @@ class RocAuc(_ScoredMetric):
         return {"roc_auc": areas.tolist() if average is None else mean_area(areas, multi_label=self.multi_label)}
 
 
+class RocCurve(_ScoredMetric):
+    """Points of each class's ROC curve, one against the rest: `fpr`, `tpr` and `thresholds`, from the highest on.
+
+    None stands for a class that all rows are of, or none. The highest threshold is above all scores.
+    """
+
+    def _compute(self, **kwargs: Any) -> dict[str, list[dict[str, list[float]] | None]]:  # noqa: ANN401
+        scores, truth = self._arrays(kwargs["prediction_scores"], kwargs["references"])
+        curves: list[dict[str, list[float]] | None] = []
+        for own, is_it in zip(scores.T, truth.T, strict=True):
+            if is_it.min() == is_it.max():
+                curves.append(None)
+                continue
+            points = zip(("fpr", "tpr", "thresholds"), sk.roc_curve(is_it, own), strict=True)
+            curves.append({name: values.tolist() for name, values in points})
+        return {"roc_curve": curves}
+
+
 class AveragePrecision(_ScoredMetric):
     """Area under the precision-recall curve, as a sum of steps; over the classes as `RocAuc`."""
 
@@ -207,6 +245,7 @@ LABEL_METRICS: dict[str, type[_LabelMetric]] = {
     "r2": R2,
     "recall": Recall,
     "roc_auc": RocAuc,
+    "roc_curve": RocCurve,
     "scored_answer_accuracy": ScoredAnswerAccuracy,
 }
 
@@ -291,6 +330,7 @@ __all__ = [
     "Precision",
     "Recall",
     "RocAuc",
+    "RocCurve",
     "ScoredAnswerAccuracy",
     "bin_decisions",
     "calibration_error",

@@ -109,6 +109,15 @@ def test_several_labels_a_row():
         assert value[name] == pytest.approx(compute(truth, scores, average="macro"))
 
 
+def test_curves_are_scikit_learns():
+    curves = load_metric("roc_curve").compute(prediction_scores=SCORES.tolist(), references=TRUTH)["roc_curve"]
+    for label, curve in enumerate(curves):
+        for found, expected in zip(curve.values(), sk.roc_curve(TRUTH == label, SCORES[:, label]), strict=True):
+            assert found == pytest.approx(expected)
+    one_class = load_metric("roc_curve").compute(prediction_scores=[[0.5, 0.5], [0.9, 0.1]], references=[0, 0])
+    assert one_class["roc_curve"] == [None, None]
+
+
 def test_a_class_that_never_occurs_has_no_curve_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -125,6 +134,10 @@ def test_a_class_that_never_occurs_has_no_curve_and_no_warning():
 def test_mistakes():
     with pytest.raises(ValueError, match="Unknown metric 'bleu'. Known: accuracy"):
         load_metric("bleu")
+    for given in ({"predictions": [0.5, 0.7], "references": [0, 1]}, {"predictions": [0, 1], "references": [0, 1.5]}):
+        with pytest.raises(ValueError, match=r"holds (0|1)\.5, and f1 takes the numbers of labels"):
+            load_metric("f1").compute(**given)
+    assert load_metric("f1").compute(predictions=[0.0, 1.0], references=[0, 1])["f1"] == 1.0
     with pytest.raises(ValueError, match="references name labels up to 2, but there are 2 scores"):
         load_metric("ece").compute(prediction_scores=[[0.5, 0.5]], references=[2])
     assert sorted(LABEL_METRICS) == list(LABEL_METRICS)
