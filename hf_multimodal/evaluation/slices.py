@@ -9,8 +9,9 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
-from hf_multimodal.evaluation.detailed_scores import ScoredRows, bootstrap
+from hf_multimodal.evaluation.detailed_scores import LEVEL, ScoredRows, bootstrap
 
 SHOWN_VALUES = 12
 NO_VALUE = "(none)"
@@ -24,7 +25,7 @@ class Slice:
         value: The value, or a range of numbers.
         rows: How many rows have it.
         score: Their accuracy, or mean squared error.
-        low: Lower end of its bootstrap interval.
+        low: Lower end of its interval: of a share Wilson's (1927), else from a bootstrap.
         high: Upper end.
     """
 
@@ -63,6 +64,9 @@ def slice_scores(rows: ScoredRows, values: Sequence[Any]) -> tuple[list[Slice], 
 
 
 def _slice(value: str, right: np.ndarray) -> Slice:
+    if np.isin(right, (0, 1)).all():  # a bootstrap of two rows that are both right knows no doubt
+        share = binomtest(int(right.sum()), len(right)).proportion_ci(LEVEL, method="wilson")
+        return Slice(value, len(right), float(right.mean()), float(share.low), float(share.high))
     low, high = bootstrap(len(right), lambda chosen: {"score": float(right[chosen].mean())})["score"]
     return Slice(value, len(right), float(right.mean()), low, high)
 

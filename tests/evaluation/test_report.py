@@ -123,6 +123,15 @@ def test_slices():
     assert (len(parts), more) == (12, 28)
 
 
+def test_two_rows_leave_doubt():
+    """Wilson's interval by hand, z = 1.96: of 2 right in 2 from 2 / (2 + z²) to 1; of 0 in 2 the mirror image."""
+    scored = single()
+    for right, (low, high) in ((1, (2 / (2 + 1.96**2), 1.0)), (0, (0.0, 1.96**2 / (2 + 1.96**2)))):
+        places = np.flatnonzero(scored.right == right)[:2]
+        part = slice_scores(scored.select(places), ["x"] * 12)[0][0]
+        assert (part.low, part.high) == pytest.approx((low, high), abs=1e-4)
+
+
 def test_slices_of_awkward_numbers():
     scored = single(40)
     stamps = [1_700_000_000.0 + i for i in range(40)]
