@@ -17,8 +17,12 @@ class MultimodalTrainingArguments(TrainingArguments):
         early_stopping_patience: Evaluations without improvement of `metric_for_best_model` before training stops; 0 =
             never.
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
+        tower_layer_decay: Factor by which each block of a backbone learns slower than the one after it; None is 1.
+        head_learning_rate: Learning rate of what follows the fusion; None trains it at `learning_rate`.
         gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
             memory (gradient caching); None encodes the batch whole.
+        soup_checkpoints: How many of the last checkpoints are averaged in the end, as long as the mean gets better on
+            the validation rows (a greedy soup); 0 averages none.
         max_skipped_steps: Steps that may be left out because their loss or gradient is not finite, before training ends
             with an error; their rows are in `skipped_steps-RANK.jsonl`.
         stall_timeout: Seconds without a step, an evaluated batch or a checkpoint after which a training of several
@@ -44,7 +48,10 @@ class MultimodalTrainingArguments(TrainingArguments):
     tower_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the towers' backbones."}
     )
+    tower_layer_decay: float | None = field(default=None, metadata={"help": "Of each block to the one after it."})
+    head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the head."})
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
+    soup_checkpoints: int = field(default=0, metadata={"help": "Checkpoints that are tried for a greedy soup."})
     max_skipped_steps: int = field(default=10, metadata={"help": "Steps without a finite loss that are left out."})
     stall_timeout: int = field(default=STALL_TIMEOUT, metadata={"help": "Seconds until a hung process ends it."})
     feature_cache: str | None = field(default=None, metadata={"help": "Folder for frozen towers' features."})
@@ -54,13 +61,18 @@ class MultimodalTrainingArguments(TrainingArguments):
         """Checks what the collator relies on.
 
         Raises:
-            ValueError: if raw columns would be dropped before the collator sees them.
+            ValueError: if raw columns would be dropped before the collator sees them, or a number makes no sense.
         """
         if self.remove_unused_columns:
             raise ValueError(
                 "remove_unused_columns=True would drop the raw text and image columns before the collator reads them: "
                 "leave it False."
             )
+        if self.tower_layer_decay is not None and not 0 < self.tower_layer_decay <= 1:
+            raise ValueError(f"tower_layer_decay={self.tower_layer_decay}: it is above 0 and at most 1.")
+        limit, wanted = self.save_total_limit, self.soup_checkpoints
+        if limit and limit < wanted:
+            raise ValueError(f"soup_checkpoints={wanted}, but {limit} are kept: raise save_total_limit.")
         if self.load_best_model_at_end is None:
             steps_fit = self.eval_strategy != "steps" or self.save_steps == (self.eval_steps or self.logging_steps)
             self.load_best_model_at_end = self.eval_strategy == self.save_strategy != "no" and steps_fit

@@ -46,6 +46,7 @@ from hf_multimodal.training.row_checks import check_splits
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
+from hf_multimodal.training.soup import cook_soup
 from hf_multimodal.training.stall_watch import bounded_meeting
 from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -113,9 +114,11 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     state.wait_for_everyone()
     last = newest_whole_checkpoint(folder / CHECKPOINTS) if resume else None
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    count = cast(MultimodalTrainingArguments, trainer.args).soup_checkpoints
+    soup = cook_soup(trainer, count) if count else []
     _save_model(trainer, folder)  # before anything can fail; pushed whole, further down
     facts = trainer.training_facts()
-    facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "faulty_rows": len(faulty)}
+    facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "faulty_rows": len(faulty), "soup": soup}
     metrics = {"training": facts, **_evaluate(trainer, rows_of)}
     release_features(cast(Any, trainer.model))
     if isinstance(schema, TextSchema):

@@ -23,7 +23,7 @@ from hf_multimodal.hub.model_card import CardFacts, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import WholeCheckpoints
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
-from hf_multimodal.training.optimizer_groups import set_tower_learning_rate
+from hf_multimodal.training.optimizer_groups import set_learning_rates
 from hf_multimodal.training.stall_watch import StallWatch
 
 
@@ -162,6 +162,7 @@ class MultimodalTrainer(WholeCheckpoints):
 
     def training_step(self, model: nn.Module, inputs: Any, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401 (as overridden)
         """Makes a batch's share of a step, as `transformers.Trainer.training_step` does."""
+        self._watch.advance()  # it has its batch; the forward pass may begin by meeting the others
         row_ids = inputs.get(ROW_IDS, ())
         loss = super().training_step(model, inputs, *args, **kwargs)
         self._nonfinite.note(loss, row_ids)
@@ -207,11 +208,15 @@ class MultimodalTrainer(WholeCheckpoints):
         return [name for name in names if not name.endswith(("logit_scale", "logit_bias"))]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Builds the optimizer, with the towers' own learning rate where the arguments name one."""
+        """Builds the optimizer, with the learning rates of towers, their blocks and the head."""
         optimizer = super().create_optimizer(model)
-        learning_rate = getattr(self.args, "tower_learning_rate", None)
-        if learning_rate is not None:
-            set_tower_learning_rate(optimizer, cast(PreTrainedModel, self.model), learning_rate)
+        set_learning_rates(
+            optimizer,
+            cast(PreTrainedModel, self.model),
+            tower=getattr(self.args, "tower_learning_rate", None),
+            head=getattr(self.args, "head_learning_rate", None),
+            layer_decay=getattr(self.args, "tower_layer_decay", None),
+        )
         return optimizer
 
     def training_facts(self) -> dict[str, Any]:
