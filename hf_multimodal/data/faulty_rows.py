@@ -91,9 +91,17 @@ def without_faults(rows: "datasets.Dataset", faulty: Sequence[FaultyRow], policy
         rows: The rows.
         faulty: What `find_faulty_rows` found in them.
         policy: `skip` leaves the rows out, `as_missing` only what cannot be read; a row of which nothing is left, too.
+
+    Raises:
+        ValueError: if another row has the id of a faulty one.
     """
     if not faulty:
         return rows
+    named = {row.row_id for row in faulty}
+    places = [row_id for row_id in map(str, rows[ROW_ID]) if row_id in named]
+    if len(places) > len(named):
+        double = next(row_id for row_id in places if places.count(row_id) > 1)
+        raise ValueError(f"Several rows have the id {double!r}, one of which cannot be used: ids must be different.")
     gone = {row.row_id for row in faulty if policy == "skip" or not row.is_usable}
     kept = rows.select([place for place, row_id in enumerate(rows[ROW_ID]) if str(row_id) not in gone])
     lacking = {row.row_id: row.modalities for row in faulty if row.row_id not in gone}

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files and folders that are whole or absent: written aside, flushed to the disk, and only then given their names."""
 
+import errno
 import os
 import shutil
 import uuid
@@ -72,11 +73,15 @@ def write_whole(path: Path, text: str) -> None:
 
 def flush(path: Path) -> None:
     """Waits until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":  # which has no such thing
+    is_folder = path.is_dir()
+    if is_folder and os.name == "nt":  # which has no such thing
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # some mounts over a network cannot flush a folder
+        if not is_folder or error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

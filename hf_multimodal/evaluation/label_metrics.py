@@ -26,6 +26,7 @@ class _LabelMetric(evaluate.Metric):
     """An `evaluate.Metric` whose predictions and references are numbers, or one list of them per row."""
 
     dtype = "int64"
+    decided: tuple[str, ...] = ("predictions", "references")  # what holds numbers of labels
     citation = _CITATION
 
     def __init__(self, *, multi_label: bool = False, **kwargs: Any) -> None:  # noqa: ANN401 (evaluate.Metric's own)
@@ -48,9 +49,9 @@ class _LabelMetric(evaluate.Metric):
         Raises:
             ValueError: if a label's number is none, which would be cut to one.
         """
-        if self.dtype == "int64":
-            for name, values in (("predictions", predictions), ("references", references)):
-                _check_numbers(name, values, self.name)
+        given = {"predictions": predictions, "references": references}
+        for name in self.decided:
+            _check_numbers(name, given[name], self.name)
         super().add_batch(predictions=predictions, references=references, **kwargs)
 
 
@@ -199,6 +200,8 @@ class ExpectedCalibrationError(_ScoredMetric):
 class ScoredAnswerAccuracy(_LabelMetric):
     """Mean score of the answers given, where an answer may be right to a degree (VQA, Antol et al. 2015)."""
 
+    decided = ("predictions",)
+
     def _features(self) -> dict[str, Any]:
         return {"predictions": datasets.Value("int64"), "references": datasets.Sequence(datasets.Value("float64"))}
 
@@ -210,6 +213,7 @@ class MeanSquaredError(_LabelMetric):
     """Mean squared difference, averaged over the targets."""
 
     dtype = "float64"
+    decided = ()
 
     def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
         return {"mse": float(sk.mean_squared_error(references, predictions))}
@@ -219,6 +223,7 @@ class MeanAbsoluteError(_LabelMetric):
     """Mean absolute difference, averaged over the targets."""
 
     dtype = "float64"
+    decided = ()
 
     def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
         return {"mae": float(sk.mean_absolute_error(references, predictions))}
@@ -228,6 +233,7 @@ class R2(_LabelMetric):
     """Share of the targets' variance that is explained, averaged over the targets; NaN of a single row."""
 
     dtype = "float64"
+    decided = ()
 
     def _compute(self, predictions: list, references: list, **kwargs: Any) -> dict[str, float]:  # noqa: ANN401
         return {"r2": float(sk.r2_score(references, predictions)) if len(references) > 1 else math.nan}

@@ -73,6 +73,11 @@ class MultimodalTrainingArguments(TrainingArguments):
         limit, wanted = self.save_total_limit, self.soup_checkpoints
         if limit and limit < wanted:
             raise ValueError(f"soup_checkpoints={wanted}, but {limit} are kept: raise save_total_limit.")
+        if wanted and not self.eval_strategy == self.save_strategy != "no":
+            raise ValueError(
+                f"soup_checkpoints={wanted} compares checkpoints by their validation scores: give validation rows, and "
+                "the same eval_strategy as save_strategy."
+            )
         if self.load_best_model_at_end is None:
             steps_fit = self.eval_strategy != "steps" or self.save_steps == (self.eval_steps or self.logging_steps)
             self.load_best_model_at_end = self.eval_strategy == self.save_strategy != "no" and steps_fit

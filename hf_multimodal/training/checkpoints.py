@@ -14,8 +14,9 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from accelerate.utils import broadcast_object_list
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -58,7 +59,11 @@ def damage_of(checkpoint: str | Path) -> str | None:
     manifest = checkpoint / MANIFEST
     if not manifest.is_file():
         return f"it has no {MANIFEST}, so it was not finished, or not written by this package"
-    for name, expected in json.loads(manifest.read_text(encoding="utf-8")).items():
+    try:
+        listed = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError:
+        return f"its {MANIFEST} cannot be read"
+    for name, expected in listed.items():
         path = checkpoint / name
         if not path.is_file():
             return f"{name} is missing"
@@ -113,20 +118,18 @@ def publish_checkpoint(unfinished: Path, checkpoint: Path) -> None:
     flush(checkpoint.parent)
 
 
-def prune_checkpoints(folder: Path, limit: int | None, keep: Sequence[str | None] = ()) -> None:
-    """Deletes the oldest checkpoints, once the newest is whole.
+def prune_checkpoints(folder: Path, limit: int | None, keep: Sequence[str | None]) -> None:
+    """Deletes the oldest checkpoints, once a newer one is whole.
 
     Args:
         folder: Where they are.
         limit: How many stay; None or 0 leaves all.
-        keep: Some that stay in any case, such as the best one; they count.
+        keep: Some that stay in any case, such as the one just written and the best one; they count.
     """
     if not limit or limit < 0:
         return
     kept = {Path(path).name for path in keep if path is not None}
-    found = list_checkpoints(folder)
-    kept.add(found[0].name)
-    for checkpoint in reversed(found):
+    for checkpoint in reversed(list_checkpoints(folder)):
         if len(list_checkpoints(folder)) <= limit:
             return
         if checkpoint.name not in kept:
@@ -144,16 +147,22 @@ class WholeCheckpoints(Trainer):
         Raises:
             ValueError: if no checkpoint is whole, or the one that is named is not.
         """
-        if resume_from_checkpoint is True:
-            found = newest_whole_checkpoint(str(self.args.output_dir))
-            if found is None:
-                raise ValueError(f"There is no checkpoint in {self.args.output_dir!r} to go on from.")
-            resume_from_checkpoint = str(found)
-        elif resume_from_checkpoint and Path(resume_from_checkpoint, MANIFEST).is_file():
-            damage = damage_of(resume_from_checkpoint)
-            if damage is not None:
-                raise ValueError(f"{resume_from_checkpoint!r} is no whole checkpoint: {damage}.")
+        if resume_from_checkpoint:
+            resume_from_checkpoint = self._agree_on_checkpoint(resume_from_checkpoint)
         return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _agree_on_checkpoint(self, asked: str | bool) -> str:
+        """Chooses and checks a checkpoint in one process, for all of them."""
+        answer: list[str | None] = [None, None]
+        if self.is_world_process_zero():
+            try:
+                answer[0] = _checked_checkpoint(asked, str(self.args.output_dir))
+            except ValueError as error:
+                answer[1] = str(error)
+        chosen, mistake = broadcast_object_list(answer)
+        if mistake is not None:
+            raise ValueError(mistake)
+        return str(chosen)
 
     def _get_output_dir(self, trial: Any) -> str:  # noqa: ANN401 (as overridden)
         return super()._get_output_dir(trial) if self._writes_to is None else str(self._writes_to)
@@ -172,42 +181,72 @@ class WholeCheckpoints(Trainer):
         try:
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # until every process has written its part
-            best = self.state.best_model_checkpoint
-            if best is not None and Path(best).parent == unfinished:
-                self.state.best_model_checkpoint = str(folder / name)
-            if self.is_local_process_zero() and (unfinished / name).is_dir():
-                if self.args.should_save:
-                    self.state.save_to_json(str(unfinished / name / TRAINER_STATE_NAME))
-                seal_checkpoint(unfinished / name)
+            self._writes_to = None
+            self.find_best(folder, name)
+            self._publish(folder, name)
         except Exception as error:
             shutil.rmtree(unfinished, ignore_errors=True)  # gives its space back
             _explain_full_disk(folder, name, self._bytes_to_save(), error)
             raise
         finally:
             self._writes_to = None
-        self._publish(folder, name)
         if self.args.push_to_hub:
             self._push_from_checkpoint(str(folder / name))
 
+    def find_best(self, folder: Path, newest: str | None = None) -> None:
+        """Says where the best checkpoint is: where it will stand, or where it is after a run was moved.
+
+        Args:
+            folder: Where the checkpoints are.
+            newest: Name of one that is about to stand there.
+        """
+        best = f"{PREFIX_CHECKPOINT_DIR}-{self.state.best_global_step}"
+        if self.state.best_global_step and (best == newest or (folder / best).is_dir()):
+            self.state.best_model_checkpoint = str(folder / best)
+
     def _publish(self, folder: Path, name: str) -> None:
-        """Gives the checkpoint its name, on every machine that has a disk of its own, and deletes older ones."""
+        """Seals the checkpoint, gives it its name and deletes older ones: once on each disk."""
+        unfinished = folder / UNFINISHED / name
         for turn in (self.is_world_process_zero(), self.is_local_process_zero()):
-            if turn and (folder / UNFINISHED / name).is_dir():
-                publish_checkpoint(folder / UNFINISHED / name, folder / name)
+            if turn and unfinished.is_dir():  # in the second turn a machine that has a disk of its own
+                if self.args.should_save:
+                    self.state.save_to_json(str(unfinished / TRAINER_STATE_NAME))
+                seal_checkpoint(unfinished)
+                publish_checkpoint(unfinished, folder / name)
                 shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
-                prune_checkpoints(folder, self.args.save_total_limit, [self.state.best_model_checkpoint])
             self.accelerator.wait_for_everyone()
+        if self.is_local_process_zero():
+            best = self.state.best_model_checkpoint
+            prune_checkpoints(folder, self.args.save_total_limit, [str(folder / name), best])
+        self.accelerator.wait_for_everyone()
 
     def _bytes_to_save(self) -> int:
-        """About how large a checkpoint is: the weights, and what the optimizer keeps of them."""
-        model: Any = self.model
-        optimizer: Any = self.optimizer
-        kept = [x for state in optimizer.state_dict()["state"].values() for x in state.values() if hasattr(x, "numel")]
-        return sum(x.numel() * x.element_size() for x in [*model.state_dict().values(), *kept])
+        """About how large a checkpoint is: the weights, and for each that is trained two numbers, as Adam keeps."""
+        parameters = cast(Any, self.model).parameters()
+        return sum(x.numel() * x.element_size() * (3 if x.requires_grad else 1) for x in parameters)
+
+
+def _checked_checkpoint(asked: str | bool, folder: str) -> str:
+    """Returns the checkpoint that is named, or the newest whole one.
+
+    Raises:
+        ValueError: if it is damaged, or there is none.
+    """
+    if asked is True:
+        found = newest_whole_checkpoint(folder)
+        if found is None:
+            raise ValueError(f"There is no checkpoint in {folder!r} to go on from.")
+        return str(found)
+    damage = damage_of(str(asked)) if Path(str(asked), MANIFEST).is_file() else None  # others' have none
+    if damage is not None:
+        raise ValueError(f"{str(asked)!r} is no whole checkpoint: {damage}.")
+    return str(asked)
 
 
 def _explain_full_disk(folder: Path, name: str, needed: int, error: Exception) -> None:
     """Raises an error that says how much is needed, if the disk is full, for which each library has its own error."""
+    if not folder.is_dir():
+        return
     free = shutil.disk_usage(folder).free
     if free >= needed and "No space left" not in str(error):
         return

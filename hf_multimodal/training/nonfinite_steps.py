@@ -23,19 +23,21 @@ class NonFiniteError(ValueError):
 class SkipNonFiniteSteps(TrainerCallback):
     """Leaves the weights as they are where a step's loss or gradient is infinite or not a number.
 
-    All processes decide alike. Each writes the rows that it had in such a step to `skipped_steps-RANK.jsonl`. Under
-    DeepSpeed, which keeps the gradients to itself, the loss alone is looked at; with a gradient scaler (fp16), whose
-    steps are meant to overflow now and then, too.
+    All processes decide alike. Each writes the rows that it had in such a step to `skipped_steps-RANK.jsonl`. Where
+    something else makes the steps, DeepSpeed or the gradient scaler of fp16, which leaves some out by itself, those
+    without a finite loss are only counted and written down.
+
+    It counts from the start of each training, so a resumed one may leave out as many again.
 
     Args:
         limit: Steps that may be left out; one more ends the training.
         folder: Where the files go.
         rank: The process's number.
-        reads_gradients: Whether gradients are looked at.
+        makes_steps: Whether the gradients are this process's to look at and to drop.
     """
 
-    def __init__(self, limit: int, folder: str | Path, rank: int = 0, *, reads_gradients: bool = True) -> None:
-        self.limit, self.rank, self.reads_gradients = limit, rank, reads_gradients
+    def __init__(self, limit: int, folder: str | Path, rank: int = 0, *, makes_steps: bool = True) -> None:
+        self.limit, self.rank, self.makes_steps = limit, rank, makes_steps
         self.file = Path(folder) / f"{SKIPPED_STEPS}-{rank}.jsonl"
         self.skipped = 0
         self._losses: list[torch.Tensor] = []
@@ -51,6 +53,10 @@ class SkipNonFiniteSteps(TrainerCallback):
         self._losses.append(loss.detach())
         self._row_ids += row_ids
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Begins to count anew."""
+        self.skipped, self._losses, self._row_ids = 0, [], []
+
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
         """Looks at loss and gradient, and drops the gradient where either is not finite.
 
@@ -59,14 +65,15 @@ class SkipNonFiniteSteps(TrainerCallback):
         """
         losses, row_ids = self._losses, self._row_ids
         self._losses, self._row_ids = [], []
-        norm = _gradient_norm(model) if self.reads_gradients else None
-        numbers = torch.stack([x.float() for x in (*losses, *([] if norm is None else [norm]))])
+        norm = _gradient_norm(model) if self.makes_steps else None
+        numbers = torch.stack([x.float().to(losses[0].device) for x in (*losses, *([] if norm is None else [norm]))])
         is_bad = (~torch.isfinite(numbers).all()).float()
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(is_bad, dist.ReduceOp.MAX)
         if not is_bad.item():
             return
-        model.zero_grad(set_to_none=True)  # so that the optimizer has nothing to do
+        if self.makes_steps:
+            model.zero_grad(set_to_none=True)  # so that the optimizer has nothing to do
         self.skipped += 1
         step = state.global_step + 1
         facts = {
@@ -75,6 +82,7 @@ class SkipNonFiniteSteps(TrainerCallback):
             "gradient_norm": None if norm is None else _told(norm),
             "row_ids": row_ids,
         }
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(facts) + "\n")
         if self.skipped > self.limit:
@@ -91,8 +99,8 @@ def _gradient_norm(model: nn.Module) -> torch.Tensor | None:
     if not gradients:
         return None
     local = [getattr(gradient, "to_local", lambda own=gradient: own)() for gradient in gradients]
-    norms = torch.stack(torch._foreach_norm(local)).float()
-    return torch.linalg.vector_norm(norms)
+    norms = torch._foreach_norm(local, 2, torch.float32)  # in half precision its square would overflow
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 def _told(number: torch.Tensor) -> float | str:

@@ -31,6 +31,8 @@ def set_learning_rates(
         head: Learning rate of all that follows the fusion.
         layer_decay: Factor by which each block of a backbone learns slower than the one after it (Clark et al. 2020).
     """
+    if tower is head is layer_decay is None:
+        return  # also of DeepSpeed's own optimizer, which has no groups
     body: Any = getattr(model, model.base_model_prefix, model)
     rates: dict[int, float] = {}
     default = optimizer.defaults["lr"]

@@ -6,6 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
+import psutil
+
+from hf_multimodal.data.whole_files import aside
 from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS
 
 RUN_FILE = "run_config.yaml"
@@ -46,15 +49,21 @@ def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) ->
         )
 
 
-def is_restarted() -> bool:
-    """Whether the launcher has started this process again, after one of the processes had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+def is_restarted(folder: Path) -> bool:
+    """Whether the launcher has started this process again, and the run in the folder is one that it has begun."""
+    file = folder / RUN_FILE
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) == 0 or not file.is_file():
+        return False
+    launcher = psutil.Process(os.getppid())
+    return file.stat().st_mtime >= launcher.create_time()  # an older run is somebody else's
 
 
 def _is_bare(folder: Path) -> bool:
     """Whether a folder is empty, or as a run leaves it that is killed before its first word."""
     names = [path.name for path in folder.iterdir()]
-    return not names or (names == [CHECKPOINTS] and not any((folder / CHECKPOINTS).iterdir()))
+    if set(names) - {CHECKPOINTS, aside(folder / RUN_FILE).name}:
+        return False
+    return CHECKPOINTS not in names or not any((folder / CHECKPOINTS).iterdir())
 
 
 def prepare_output_folder(folder: str | Path, *, overwrite: bool) -> Path:

@@ -30,7 +30,7 @@ from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import STALL_TIMEOUT, MultimodalTrainingArguments
-from hf_multimodal.training.checkpoints import UNFINISHED, newest_whole_checkpoint
+from hf_multimodal.training.checkpoints import UNFINISHED, list_checkpoints
 from hf_multimodal.training.feature_cache import cache_features, release_features
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
@@ -99,7 +99,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     """
     check_run(config)
     folder = Path(config.output_dir)
-    if is_restarted() and (folder / RUN_FILE).is_file():
+    if is_restarted(folder):
         overwrite, resume = False, True
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
@@ -112,8 +112,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         if faulty:
             write_whole(folder / FAULTY_ROWS, "".join(json.dumps(row) + "\n" for row in faulty))
     state.wait_for_everyone()
-    last = newest_whole_checkpoint(folder / CHECKPOINTS) if resume else None
-    trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    has_begun = resume and bool(list_checkpoints(folder / CHECKPOINTS))
+    trainer.train(resume_from_checkpoint=True if has_begun else None)
     count = cast(MultimodalTrainingArguments, trainer.args).soup_checkpoints
     soup = cook_soup(trainer, count) if count else []
     _save_model(trainer, folder)  # before anything can fail; pushed whole, further down
@@ -133,15 +133,29 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
 
 
 def _save_model(trainer: MultimodalTrainer, folder: Path) -> None:
-    """Saves model and processor into the run's folder: `config.json`, without which nothing loads, comes last."""
+    """Saves model and processor into the run's folder: `config.json`, without which nothing loads, comes last.
+
+    Raises:
+        ValueError: if the Trainer saves no whole model.
+    """
     unfinished = folder / UNFINISHED
+    if trainer.is_world_process_zero():
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed
+    trainer.accelerator.wait_for_everyone()
     trainer.save_model(str(unfinished), _internal_call=True)
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():
+        if not unfinished.is_dir():
+            raise ValueError(
+                "The model was saved in shards only, in the last checkpoint: set fsdp_state_dict_type=FULL_STATE_DICT, "
+                "and --resume saves it whole."
+            )
         (unfinished / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # a pickle, which run_config.yaml makes superfluous
         (folder / CONFIG_NAME).unlink(missing_ok=True)  # of the run that this one goes on from
         flush_folder(unfinished)
         for path in sorted(unfinished.iterdir(), key=lambda path: path.name == CONFIG_NAME):
+            if (folder / path.name).is_dir():
+                shutil.rmtree(folder / path.name)
             path.replace(folder / path.name)
         unfinished.rmdir()
         flush(folder)

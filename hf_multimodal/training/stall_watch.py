@@ -26,14 +26,14 @@ class StallWatch(TrainerCallback):
     counts are kept in the store by which the processes met. Use it as a context around the training.
 
     Args:
-        timeout: Seconds without a step, an evaluated batch or a checkpoint after which the training is ended.
+        timeout: Seconds without a step or an evaluated batch in any process, after which the training is ended.
         rank: The process's number.
         world_size: How many there are; one alone is not watched.
     """
 
     def __init__(self, timeout: float, rank: int, world_size: int) -> None:
         self.timeout, self.rank, self.world_size = timeout, rank, world_size
-        self._count, self._last = 0, time.monotonic()
+        self._count, self._pauses = 0, 0
         self._stopped = threading.Event()
         self._store: Any = None
 
@@ -43,7 +43,7 @@ class StallWatch(TrainerCallback):
             store = dist.distributed_c10d._get_default_store()
             self._store = dist.PrefixStore(f"stall_watch-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             self._stopped.clear()
-            self.advance()
+            self._tell()
             threading.Thread(target=self._watch, name="stall watch", daemon=True).start()
         return self
 
@@ -53,28 +53,51 @@ class StallWatch(TrainerCallback):
 
     def advance(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 (arguments of any callback)
         """Notes that the process has done something."""
-        self._count, self._last = self._count + 1, time.monotonic()
+        self._count += 1
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Does not watch for a while."""
+        self._pauses += 1
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            self.advance()
 
     # what a process does now and then
     on_step_end = on_substep_end = on_prediction_step = on_evaluate = on_save = on_log = advance
 
+    def _tell(self) -> None:
+        self._store.set(f"{self.rank}", f"{self._count} {time.time()}")
+
+    def _heard(self) -> dict[int, tuple[int, float]]:
+        """How much each process has done, and how many seconds ago it said so; one that never did, for ever."""
+        told = dict.fromkeys(range(self.world_size), (0, float("inf")))
+        for rank in told:
+            if self._store.check([f"{rank}"]):
+                count, seen = self._store.get(f"{rank}").decode().split()
+                told[rank] = int(count), time.time() - float(seen)
+        return told
+
     def _watch(self) -> None:
+        counts: dict[int, int] = {}
+        since = time.monotonic()
         while not self._stopped.wait(self.timeout / _LOOKS):
             try:
-                self._store.set(f"{self.rank}", f"{self._count} {time.time()}")
-                if time.monotonic() - self._last > self.timeout:
-                    self._end()
+                self._tell()
+                told = self._heard()
             except RuntimeError as error:
                 # the process that holds the store is gone, and the launcher sees that by itself
                 _logger.warning("The processes of the training cannot be watched any more: %s", error)
                 return
+            now = {rank: count for rank, (count, _) in told.items()}
+            if now != counts or self._pauses:  # somebody goes on, so the others may wait for good reasons
+                counts, since = now, time.monotonic()
+            elif time.monotonic() - since > self.timeout and not self._stopped.is_set():
+                self._end(told)
 
-    def _end(self) -> None:
-        time.sleep(2 * self.timeout / _LOOKS)  # until the others have told how far they are
-        told = {}
-        for rank in range(self.world_size):
-            count, seen = self._store.get(f"{rank}").decode().split()
-            told[rank] = int(count), time.time() - float(seen)
+    def _end(self, told: Mapping[int, tuple[int, float]]) -> None:
         sys.stderr.write(f"error: {stalled(told, self.timeout)}\n")
         faulthandler.dump_traceback(all_threads=True)
         sys.stderr.flush()

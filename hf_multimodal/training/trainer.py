@@ -4,13 +4,14 @@
 
 import csv
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import IntervalStrategy
 
@@ -64,6 +65,21 @@ class _OwnSpecialTokens(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
         model.align_special_tokens()
+
+
+class _FindBest(TrainerCallback):
+    """Finds the best checkpoint of a run that was moved.
+
+    Args:
+        trainer: The run's.
+    """
+
+    def __init__(self, trainer: WholeCheckpoints) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        if state.best_model_checkpoint is None:
+            self.trainer.find_best(Path(args.output_dir))
 
 
 class _TellEpoch(TrainerCallback):
@@ -133,15 +149,18 @@ class MultimodalTrainer(WholeCheckpoints):
         masking = getattr(self.data_collator, "label_schema", None)
         if isinstance(masking, MaskingSchema):
             self._draw_by_epoch(masking)
-        if isinstance(self.data_collator, MultimodalCollator):
-            self.data_collator = replace(self.data_collator, with_row_ids=True)
+        # of a stream accelerate puts batches together again, for which it takes tensors only
+        if isinstance(self.data_collator, MultimodalCollator) and not isinstance(self.train_dataset, IterableDataset):
+            self.data_collator = copy(self.data_collator)
+            self.data_collator.with_row_ids = True
         self._nonfinite = SkipNonFiniteSteps(
             getattr(args, "max_skipped_steps", 0),
             cast(str, args.output_dir),
             args.process_index,
-            reads_gradients=not (args.fp16 or self.is_deepspeed_enabled),
+            makes_steps=self.accelerator.scaler is None and not self.is_deepspeed_enabled,
         )
         self.add_callback(self._nonfinite)
+        self.add_callback(_FindBest(self))
         self._watch = StallWatch(getattr(args, "stall_timeout", 0), args.process_index, args.world_size)
         self.add_callback(self._watch)
         set_chunk_size(cast(PreTrainedModel, self.model), args)
@@ -153,6 +172,14 @@ class MultimodalTrainer(WholeCheckpoints):
         """Trains, as `transformers.Trainer.train` does; see `WholeCheckpoints.train`."""
         with self._watch:
             return super().train(*args, **kwargs)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as overridden)
+        with self._watch.paused():  # one process writes, and the others wait as long as it takes
+            super()._save_checkpoint(*args, **kwargs)
+
+    def _finish_current_push(self) -> None:
+        with self._watch.paused():
+            super()._finish_current_push()
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (as overridden)
         """Computes the loss of a batch, as `transformers.Trainer.compute_loss` does."""

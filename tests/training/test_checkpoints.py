@@ -56,7 +56,12 @@ def unseal(checkpoint):
     (checkpoint / MANIFEST).unlink()
 
 
+def garble(checkpoint):
+    (checkpoint / MANIFEST).write_text("{")
+
+
 DAMAGE = {
+    garble: f"its {MANIFEST} cannot be read",
     cut: "weights has 40 bytes instead of 100",
     change: "part/optimizer is not what was written",
     remove: "weights is missing",
@@ -108,8 +113,16 @@ def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path):
 def test_the_newest_and_the_best_stay(tmp_path, limit, kept):
     for step in (10, 20, 30, 40):
         make_checkpoint(tmp_path, step)
-    prune_checkpoints(tmp_path, limit, [str(tmp_path / "checkpoint-10"), None])
+    prune_checkpoints(tmp_path, limit, [str(tmp_path / "checkpoint-10"), str(tmp_path / "checkpoint-40"), None])
     assert names(list_checkpoints(tmp_path)) == [f"checkpoint-{step}" for step in kept]
+
+
+class Noting(MultimodalTrainer):
+    """A trainer that notes the steps it makes, from 0."""
+
+    def training_step(self, *args, **kwargs):
+        self.made = [*getattr(self, "made", []), self.state.global_step]
+        return super().training_step(*args, **kwargs)
 
 
 def trainer_of(folder, **values):
@@ -117,7 +130,7 @@ def trainer_of(folder, **values):
     settings = {"max_steps": 4, "per_device_train_batch_size": 4, "report_to": "none", **values}
     arguments = MultimodalTrainingArguments(str(folder), **settings)
     model = tiny_model(num_labels=2)
-    return MultimodalTrainer(model, arguments, processing_class=tiny_processor(), train_dataset=rows, eval_dataset=rows)
+    return Noting(model, arguments, processing_class=tiny_processor(), train_dataset=rows, eval_dataset=rows)
 
 
 def test_a_trainer_writes_whole_checkpoints_and_names_the_best_one(tmp_path):
@@ -141,10 +154,21 @@ def test_resuming_takes_the_newest_whole_one(tmp_path):
     with pytest.raises(ValueError, match=r"checkpoint-4' is no whole checkpoint: optimizer\.pt has"):
         again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
     again.train(resume_from_checkpoint=True)
-    assert again.state.global_step == 4
+    assert again.made == [2, 3]  # from checkpoint-2 on
     assert damage_of(tmp_path / "checkpoint-4") is None  # made anew, from the one before
     with pytest.raises(ValueError, match="There is no checkpoint in .* to go on from"):
         trainer_of(tmp_path / "other").train(resume_from_checkpoint=True)
+
+
+def test_the_best_one_is_found_where_a_run_was_moved_to(tmp_path):
+    settings = {"save_strategy": "steps", "eval_strategy": "steps", "save_steps": 1, "eval_steps": 1}
+    first = trainer_of(tmp_path / "here", **settings)
+    first.train()
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = trainer_of(tmp_path / "there", **settings)
+    moved.train(resume_from_checkpoint=True)
+    best = f"checkpoint-{first.state.best_global_step}"
+    assert moved.state.best_model_checkpoint == str(tmp_path / "there" / best)
 
 
 def test_a_full_disk_is_told_and_what_was_there_stays(tmp_path, monkeypatch):

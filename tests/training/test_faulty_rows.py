@@ -64,6 +64,14 @@ def test_more_than_may_be_faulty_refuse_the_run(rows, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_ids_that_are_not_unique_are_refused(rows, tmp_path):
+    table = pq.read_table(rows / "train.parquet").to_pylist()
+    table[4]["key"] = "row 3"
+    pq.write_table(pa.Table.from_pylist(table), rows / "train.parquet")
+    with pytest.raises(ValueError, match="Several rows have the id 'row 3', one of which cannot be used"):
+        run(rows, tmp_path / "run", faulty_rows="skip", max_faulty_share=0.3)
+
+
 def test_by_default_the_first_one_refuses_the_run(rows, tmp_path):
     with pytest.raises(ValueError, match="Row 'row 3', column 'photo'"):
         run(rows, tmp_path / "run")

@@ -48,6 +48,18 @@ def test_what_a_run_leaves_behind(finished):
     assert "MultimodalForConditionalGeneration" in (finished.folder / "README.md").read_text()
 
 
+def test_resumed_after_it_was_finished(tmp_path):
+    """The saved folder, which holds a tokenizer in a folder of its own, is replaced."""
+    config = RunConfig.from_dict(caption_run(tmp_path / "run"))
+    first = train(config)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    again = train(config, resume=True)
+    assert again.metrics["test"]["cider"] == first.metrics["test"]["cider"]
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    assert (tmp_path / "run" / "decoder_tokenizer").is_dir()
+    assert not (tmp_path / "run" / ".unfinished").exists()
+
+
 def test_evaluation_gives_the_same_metrics_and_shows_rows(finished, tmp_path):
     scores = evaluate_generation(str(finished.folder), own_rows(finished), output=tmp_path, batch_size=7)
     for name, value in scores.items():
