@@ -4,11 +4,12 @@
 """One attempt at a training that `scripts/faults` spoils: it dies, hangs or runs out of disk where it is told to."""
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,24 @@ def attempt(config: Path, *, resume: bool = False, fault: str | None = None) -> 
     if fault is not None:
         plan(json.loads(fault), Path(loaded.output_dir))
     run.train(loaded, resume=resume)
+
+
+def attempt_as_child(config: str, resume: bool, fault: str | None, environment: Mapping[str, str], log: str) -> None:
+    """Makes an attempt in this process, forked from one that has imported everything.
+
+    Args:
+        config: As of `attempt`.
+        resume: As of `attempt`.
+        fault: As of `attempt`.
+        environment: Variables of the environment, such as a launcher sets them.
+        log: File that takes what is printed.
+    """
+    os.environ.update(environment)
+    with open(log, "a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    multiprocessing.set_start_method("fork", force=True)  # of a loader's workers, which end with their parent
+    attempt(Path(config), resume=resume, fault=fault)
 
 
 if __name__ == "__main__":
