@@ -122,8 +122,6 @@ class MultimodalConfig(PreTrainedConfig):
         task_weighting: `fixed`, or `uncertainty`: a learned variance per task beside the factors (Kendall et al. 2018).
         decoder_config: Of `MultimodalForConditionalGeneration`: any Hugging Face decoder that can cross-attend (BERT,
             RoBERTa, GPT-2, …), or its dict with a `model_type`.
-        decoder_word_dropout: Share of the true text's tokens that the decoder does not see in training, so that it
-            looks at the row rather than at the words before (word dropout, Bowman et al. 2016).
         decoder_start_token_id: Token that the decoder starts from; of the decoder's tokenizer, as the next three.
         bos_token_id: First token of a text.
         eos_token_id: Token that ends a text.
@@ -202,7 +200,6 @@ class MultimodalConfig(PreTrainedConfig):
     tasks: dict[str, dict[str, Any]] | None = None
     task_weights: dict[str, int | float] | None = None
     task_weighting: str = "fixed"
-    decoder_word_dropout: int | float = 0.0
     embedding_size: int = 256
     contrastive_objective: str = "infonce"
     match_weight: int | float = 1.0
@@ -237,12 +234,7 @@ class MultimodalConfig(PreTrainedConfig):
         for name in ("num_hidden_layers", "num_temporal_layers"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: it cannot be negative.")
-        for name in (
-            "hidden_dropout_prob",
-            "attention_probs_dropout_prob",
-            "classifier_dropout",
-            "decoder_word_dropout",
-        ):
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: a dropout probability is at least 0 and below 1.")

@@ -106,20 +106,6 @@ def shift_right(labels: torch.Tensor, start_token_id: int, pad_token_id: int) ->
     return shifted.masked_fill(shifted == NO_LABEL, pad_token_id)
 
 
-def drop_words(input_ids: torch.Tensor, labels: torch.Tensor, share: float) -> torch.Tensor:
-    """Replaces a share of what `shift_right` made by the start token: (B, T); nothing of what is not to be learned.
-
-    Args:
-        input_ids: (B, T) the start token first.
-        labels: (B, T) what it was made of.
-        share: Probability of each token.
-    """
-    is_read = torch.zeros_like(labels, dtype=torch.bool)
-    is_read[:, 1:] = labels[:, :-1] != NO_LABEL
-    is_dropped = is_read & (torch.rand(input_ids.shape, device=input_ids.device) < share)
-    return torch.where(is_dropped, input_ids[:, :1], input_ids)
-
-
 def text_loss(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
     """Mean cross-entropy of the next token, over the tokens that have a label.
 
@@ -134,4 +120,4 @@ def text_loss(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float
     return F.cross_entropy(flat, labels.reshape(-1), reduction="sum", **options) / count
 
 
-__all__ = ["CACHE", "FusionDecoder", "decoder_class", "drop_words", "shift_right", "text_loss"]
+__all__ = ["CACHE", "FusionDecoder", "decoder_class", "shift_right", "text_loss"]

@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_decoder import DecoderLike, decoder_fields
 from .configuration_multimodal import TOWER_INPUTS, MultimodalConfig
-from .modeling_decoder import CACHE, FusionDecoder, drop_words, shift_right, text_loss
+from .modeling_decoder import CACHE, FusionDecoder, shift_right, text_loss
 from .modeling_multimodal import MultimodalModel, MultimodalWithHead
 from .modeling_outputs import MultimodalModelOutput
 from .modeling_pretrained_towers import load_decoder
@@ -181,10 +181,7 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             if labels is None:
                 raise ValueError("The decoder has nothing to read: give labels or decoder_input_ids, or call generate.")
-            read = shift_right(labels, *self._start_and_padding())
-            if self.training and self.config.decoder_word_dropout:
-                read = drop_words(read, labels, self.config.decoder_word_dropout)
-            decoder_input_ids = cast(torch.LongTensor, read)
+            decoder_input_ids = cast(torch.LongTensor, shift_right(labels, *self._start_and_padding()))
         written = self.head(
             encoded,
             decoder_input_ids,

@@ -196,8 +196,8 @@ def build(config: RunConfig, train: datasets.Dataset) -> tuple[MultimodalPreTrai
 # Fields of a saved configuration that its head and objective read; the rest describe towers and fusion.
 _OF_A_TASK = frozenset(
     "architectures auto_map bos_token_id class_weights custom_pipelines decoder_config decoder_start_token_id "
-    "decoder_word_dropout eos_token_id focal_gamma id2label is_encoder_decoder label2id label_smoothing num_labels "
-    "pad_token_id pretraining_objectives problem_type task_weighting task_weights tasks".split()
+    "eos_token_id focal_gamma id2label is_encoder_decoder label2id label_smoothing num_labels pad_token_id "
+    "pretraining_objectives problem_type task_weighting task_weights tasks".split()
 )
 
 
