@@ -6,6 +6,7 @@ import math
 from types import SimpleNamespace
 
 import pytest
+import timm
 import torch
 from transformers import Siglip2VisionConfig
 
@@ -13,6 +14,7 @@ from hf_multimodal.modeling.configuration_multimodal import MultimodalConfig
 from hf_multimodal.modeling.modeling_multimodal import MultimodalModel
 from hf_multimodal.modeling.modeling_tower_base import flatten_features, sincos_position_2d
 from hf_multimodal.modeling.modeling_towers import ImageTower, TextTower, build_backbone
+from hf_multimodal.modeling.modeling_vision_towers import prefers_channels_last
 from tests.tiny import IMAGE_TOWERS, OTHER_IMAGE_TOWERS, SIDE, TEXT_TOWERS, tower_config
 
 WIDTH = 12
@@ -310,3 +312,11 @@ def test_a_batch_of_one_row_trains_through_batch_norm(present):
     assert output.tokens.shape == (1, 1, WIDTH)
     output.tokens.sum().backward()
     assert torch.isfinite(output.tokens).all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "expected"),
+    [("resnet18", False), ("resnet50", True), ("mobilenetv2_100", True), ("test_vit", False)],
+)
+def test_which_backbones_take_the_channels_last(architecture, expected):
+    assert prefers_channels_last(timm.create_model(architecture)) is expected
