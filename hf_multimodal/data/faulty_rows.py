@@ -3,6 +3,7 @@
 """Rows that cannot be used: found before training, and then refused, left out, or used without what is broken."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,13 +98,13 @@ def without_faults(rows: "datasets.Dataset", faulty: Sequence[FaultyRow], policy
     """
     if not faulty:
         return rows
-    named = {row.row_id for row in faulty}
-    places = [row_id for row_id in map(str, rows[ROW_ID]) if row_id in named]
-    if len(places) > len(named):
-        double = next(row_id for row_id in places if places.count(row_id) > 1)
+    row_ids = [str(row_id) for row_id in rows[ROW_ID]]
+    counts = Counter(row_ids)
+    double = next((row.row_id for row in faulty if counts[row.row_id] > 1), None)
+    if double is not None:
         raise ValueError(f"Several rows have the id {double!r}, one of which cannot be used: ids must be different.")
     gone = {row.row_id for row in faulty if policy == "skip" or not row.is_usable}
-    kept = rows.select([place for place, row_id in enumerate(rows[ROW_ID]) if str(row_id) not in gone])
+    kept = rows.select([place for place, row_id in enumerate(row_ids) if row_id not in gone])
     lacking = {row.row_id: row.modalities for row in faulty if row.row_id not in gone}
     return kept.with_transform(_Lacking(lacking)) if lacking else kept
 
@@ -126,4 +127,4 @@ class _Lacking:
         return columns
 
 
-__all__ = ["POLICIES", "FaultyRow", "find_faulty_rows", "without_faults"]
+__all__ = ["POLICIES", "FaultyRow", "check_share", "find_faulty_rows", "without_faults"]

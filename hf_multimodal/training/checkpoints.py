@@ -41,16 +41,11 @@ def _files(checkpoint: Path) -> list[Path]:
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-        return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
-
-
-def _digest(file: Any) -> Any:  # noqa: ANN401 (of Python 3.10, which lacks `file_digest`)
     digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    return digest
+    with path.open("rb") as file:  # Python 3.10 lacks `hashlib.file_digest`
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
 
 
 def damage_of(checkpoint: str | Path) -> str | None:
@@ -129,11 +124,10 @@ def prune_checkpoints(folder: Path, limit: int | None, keep: Sequence[str | None
     if not limit or limit < 0:
         return
     kept = {Path(path).name for path in keep if path is not None}
-    for checkpoint in reversed(list_checkpoints(folder)):
-        if len(list_checkpoints(folder)) <= limit:
-            return
-        if checkpoint.name not in kept:
-            shutil.rmtree(checkpoint, ignore_errors=True)
+    found = list_checkpoints(folder)
+    old = [checkpoint for checkpoint in reversed(found) if checkpoint.name not in kept]
+    for checkpoint in old[: max(0, len(found) - limit)]:
+        shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 class WholeCheckpoints(Trainer):
