@@ -116,7 +116,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     trainer.train(resume_from_checkpoint=True if has_begun else None)
     count = cast(MultimodalTrainingArguments, trainer.args).soup_checkpoints
     soup = cook_soup(trainer, count) if count else []
-    _save_model(trainer, folder)  # before anything can fail; pushed whole, further down
+    _save_model(trainer, folder)  # before scores and card, which may fail; pushed whole, further down
     facts = trainer.training_facts()
     facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "faulty_rows": len(faulty), "soup": soup}
     metrics = {"training": facts, **_evaluate(trainer, rows_of)}
