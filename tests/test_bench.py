@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -145,3 +146,22 @@ def test_features(bench, tmp_path):
     assert result["settings"]["rows"] == 20
     assert result["speedup"] == [result["epoch_seconds"]["uncached"][0] / result["epoch_seconds"]["cached"][0]]
     assert result["store_mb"] > 0
+
+
+def test_peers(bench):
+    answer = CliRunner().invoke(bench.app, ["peers", "--towers", "tiny", "--batch-size", "2", "--steps", "2", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert {"bare", "VisionTextDualEncoder"} <= set(result["ours_over"])
+    assert all(x["median"] > 0 for x in (*result["ours_over"].values(), result["under_trainer"]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler (g++)")
+def test_accelerator(bench):
+    options = ["--towers", "tiny", "--batch-size", "2", "--steps", "2", "--matrix-side", "64", "--json"]
+    answer = CliRunner().invoke(bench.app, ["accelerator", *options])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert set(result["milliseconds"]) == {"eager", "compiled"}
+    assert 0 < result["step_tflop"] < 1

@@ -116,10 +116,14 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
         """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`."""
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        for module in model.modules():
+        model.freeze()
+        return loaded
+
+    def freeze(self) -> None:
+        """Stops gradients to what is not trained; loading makes every parameter trainable."""
+        for module in self.modules():
             if isinstance(module, Tower):
                 module.freeze()
-        return loaded
 
     def save_pretrained(
         self,

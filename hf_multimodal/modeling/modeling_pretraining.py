@@ -98,6 +98,11 @@ class MultimodalForPreTraining(MultimodalForRetrieval):
         """The head that tells a pair from a near miss."""
         return self.head["matching"]  # type: ignore[index]
 
+    @property
+    def trains_fusion(self) -> bool:
+        """Always: every objective sees the fused row."""
+        return True
+
     @merge_with_config_defaults
     @capture_outputs
     def run(

@@ -68,6 +68,7 @@ class MultimodalForRetrieval(MultimodalWithHead):
         self.check_modalities(config)
         super().__init__(config)
         self.chunk_size: int | None = None
+        self.freeze()
 
     def check_modalities(self, config: MultimodalConfig) -> None:
         """Refuses anything but two modalities."""
@@ -93,6 +94,18 @@ class MultimodalForRetrieval(MultimodalWithHead):
     def match_head(self) -> nn.Module:
         """The head that tells a pair from a near miss."""
         return self.head
+
+    @property
+    def trains_fusion(self) -> bool:
+        """Whether the objective reaches fusion and match head."""
+        return bool(self.config.match_weight)
+
+    def freeze(self) -> None:
+        """Also leaves out of training what no objective reaches: it would cost a step's time, and only decay."""
+        super().freeze()
+        if not self.trains_fusion:
+            self.model.fusion.requires_grad_(False)
+            self.head.requires_grad_(False)
 
     def init_own_parameters(self, std: float) -> None:
         """Sets temperature and bias to where their objective starts."""
@@ -165,14 +178,10 @@ class MultimodalForRetrieval(MultimodalWithHead):
     def _losses(
         self, towers: dict[str, TowerOutput], embeds: dict[str, torch.Tensor], items: torch.Tensor
     ) -> dict[str, Any]:
-        contrastive, match = self.pair_losses(towers, embeds, items, bool(self.config.match_weight))
+        contrastive, match = self.pair_losses(towers, embeds, items, self.trains_fusion)
         outputs = {"loss": contrastive, "contrastive_loss": contrastive.detach()}
         if match is not None:
             outputs.update(loss=contrastive + self.config.match_weight * match, match_loss=match.detach())
-        elif self.training:  # DDP waits for a gradient of every parameter
-            modules = (self.model.fusion, self.match_head)
-            unused = [p for module in modules for p in module.parameters() if p.requires_grad]
-            outputs["loss"] = contrastive + 0.0 * sum(p.sum() for p in unused)
         return outputs
 
     def pair_losses(

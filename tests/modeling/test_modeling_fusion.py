@@ -224,6 +224,21 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 
 @pytest.mark.parametrize("fusion", FUSION_CLASSES)
+def test_compiles_without_a_graph_break(fusion):
+    """Whole, in training, with rows that lack a modality; `fullgraph` raises at the first break."""
+    batch = tiny_batch(labels=torch.tensor([0, 1, 0]))
+    batch["modality_mask"] = torch.tensor([[True, True], [False, True], [True, False]])
+    torch._dynamo.reset()
+    model = tiny_model(fusion=fusion).train()
+    expected = model(**batch).loss
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    loss = compiled(**batch).loss
+    torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+    loss.backward()
+    assert all(p.grad is not None for p in model.model.towers["image"].projection.parameters())
+
+
+@pytest.mark.parametrize("fusion", FUSION_CLASSES)
 class TestAbsentModality:
     """Row 0 lacks the text, row 2 the picture; what their tensors hold has no influence."""
 

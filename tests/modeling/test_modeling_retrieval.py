@@ -68,12 +68,15 @@ def test_every_parameter_learns(objective):
     assert not {n for n in silent if not n.startswith("model.towers") and "absent_token" not in n}
 
 
-def test_without_a_match_head_nothing_waits_for_a_gradient():
-    model = retrieval_model(match_weight=0).train()
-    output, grads = gradients(model, tiny_batch(labels=ITEMS))
-    assert output.match_loss is None
-    assert set(grads) == {name for name, _ in model.named_parameters()}
-    assert not grads["head.out_proj.weight"].any()
+def test_without_a_match_head_its_weights_and_the_fusions_are_left_out_of_training(tmp_path):
+    """Nothing waits for their gradient, and nothing decays them."""
+    retrieval_model(match_weight=0).save_pretrained(tmp_path)
+    for model in (retrieval_model(match_weight=0), MultimodalForRetrieval.from_pretrained(tmp_path)):
+        output, grads = gradients(model.train(), tiny_batch(labels=ITEMS))
+        assert output.match_loss is None
+        left_out = {name for name, p in model.named_parameters() if not p.requires_grad}
+        assert left_out == {n for n, _ in model.named_parameters() if n.startswith(("head.", "model.fusion."))}
+        assert set(grads) == {name for name, _ in model.named_parameters()} - left_out
 
 
 def test_rows_that_lack_a_modality_have_no_influence():
