@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_multimodal.cli.options import BatchSize, Column, Model, NumBeams, Overwrite, Source, Split, check_results_folder
+from hf_multimodal.cli.options import (
+    BatchSize,
+    Column,
+    Model,
+    NumBeams,
+    NumSamples,
+    Overwrite,
+    Source,
+    Split,
+    check_results_folder,
+)
 
 
 def evaluate(
@@ -28,6 +38,7 @@ def evaluate(
         int, typer.Option(min=0, help="Of retrieval: also rerank so many candidates of each query by the match head.")
     ] = 0,
     num_beams: NumBeams = 1,
+    num_samples: NumSamples = 0,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", help="Also score the rows of each value of this column, in report.html."),
@@ -50,6 +61,7 @@ def evaluate(
     for name, is_given, own in (
         ("--rerank", rerank > 0, "retrieval"),
         ("--num-beams", num_beams > 1, "generation"),
+        ("--num-samples", num_samples > 0, "generation"),
         ("--missing", missing, "prediction"),
         ("--slice", bool(slices), "prediction"),
         ("--wrong", shown_wrong is not None, "prediction"),
@@ -60,7 +72,7 @@ def evaluate(
     options: dict[str, Any] = {"output": output, "batch_size": batch_size}
     options_of: dict[str, dict[str, Any]] = {
         "retrieval": {"rerank": rerank},
-        "generation": {"num_beams": num_beams},
+        "generation": {"num_beams": num_beams, "num_samples": num_samples},
         "prediction": {"slices": slices or (), **({} if shown_wrong is None else {"shown_wrong": shown_wrong})},
     }
     options.update(options_of.get(kind, {}))

@@ -17,6 +17,10 @@ Split = Annotated[
 Column = Annotated[list[str] | None, typer.Option(help="Column mapping, as text=question; the run's own by default.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Rows per device and step.")]
 NumBeams = Annotated[int, typer.Option(min=1, help="Of models that write: beams of the search; 1 is greedy.")]
+NumSamples = Annotated[
+    int,
+    typer.Option(min=0, help="Of models that write: texts drawn for each row, of which the most agreed on is taken."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the output folder.")]
 
 
@@ -33,4 +37,14 @@ def check_results_folder(folder: Path, overwrite: bool) -> None:
     process_state().wait_for_everyone()
 
 
-__all__ = ["BatchSize", "Column", "Model", "NumBeams", "Overwrite", "Source", "Split", "check_results_folder"]
+__all__ = [
+    "BatchSize",
+    "Column",
+    "Model",
+    "NumBeams",
+    "NumSamples",
+    "Overwrite",
+    "Source",
+    "Split",
+    "check_results_folder",
+]

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_multimodal.cli.options import BatchSize, Column, Model, NumBeams, Overwrite, Source, Split, check_results_folder
+from hf_multimodal.cli.options import (
+    BatchSize,
+    Column,
+    Model,
+    NumBeams,
+    NumSamples,
+    Overwrite,
+    Source,
+    Split,
+    check_results_folder,
+)
 
 
 def predict(
@@ -27,25 +37,27 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="Labels shown for one row.")] = 5,
     batch_size: BatchSize = 64,
     num_beams: NumBeams = 1,
+    num_samples: NumSamples = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict one row (--text, --image, …), printed as JSON, or many (--source) into parquet (--output)."""
     row = one_row(text=text, image=image, audio=audio, video=video, series=series)
-    options = "--text, --image, --audio, --video, --series"
+    modalities = "--text, --image, --audio, --video, --series"
     if source is None:
         if not row:
-            raise ValueError(f"Nothing to predict: give {options} for one row, or --source for many.")
+            raise ValueError(f"Nothing to predict: give {modalities} for one row, or --source for many.")
         from hf_multimodal.training.inference import kind_of_model, predict_row
 
         if kind_of_model(model) == "generation":
             from hf_multimodal.training.generation import predict_text
 
-            typer.echo(json.dumps(predict_text(model, row, num_beams=num_beams), indent=2))
+            written = predict_text(model, row, num_beams=num_beams, num_samples=num_samples)
+            typer.echo(json.dumps(written, indent=2))
             return
         typer.echo(json.dumps(predict_row(model, row, top_k=top_k), indent=2))
         return
     if row:
-        raise ValueError(f"Give --source for many rows, or {options} for one, not both.")
+        raise ValueError(f"Give --source for many rows, or {modalities} for one, not both.")
     if output is None:
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
@@ -57,7 +69,8 @@ def predict(
     if kind_of_model(model) == "generation":
         from hf_multimodal.training.generation import predict_texts
 
-        count = predict_texts(model, rows, output=output, batch_size=batch_size, num_beams=num_beams)
+        options = {"batch_size": batch_size, "num_beams": num_beams, "num_samples": num_samples}
+        count = predict_texts(model, rows, output=output, **options)
     else:
         count = predict_rows(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:

@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from accelerate.utils import gather_object
 from tqdm.auto import tqdm
 
@@ -17,6 +18,7 @@ from hf_multimodal.data.columns import ROW_ID, Columns, source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TextSchema, check_labels
 from hf_multimodal.data.whole_files import whole_file, write_whole
+from hf_multimodal.evaluation.consensus import choose_by_consensus
 from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS, metrics_json
 from hf_multimodal.evaluation.text_metrics import answer_scores, caption_scores, check_text_libraries
 from hf_multimodal.evaluation.text_page import TEXT_PAGE, write_text_page
@@ -34,6 +36,7 @@ def write_texts(
     *,
     columns: Columns | None = None,
     batch_size: int = 64,
+    num_samples: int = 0,
     **generation: Any,  # noqa: ANN401 (of `generate`)
 ) -> list[str]:
     """Writes a text for each row; with several processes each writes its share, and all get the whole.
@@ -44,13 +47,18 @@ def write_texts(
         rows: Rows as `load_rows` returns them.
         columns: The user's own names of the columns, for errors.
         batch_size: Rows written for at a time.
+        num_samples: Texts drawn for each row, of which the one that the others agree with most is taken; 0 draws none
+            and writes as `generation` says. With the same `batch_size` the same ones are drawn in every call.
         **generation: Arguments of `generate`: `num_beams`, `max_new_tokens`, … By default the longest text is as long
             as the processor's targets may be.
 
     Raises:
         RowError: if a row cannot be read.
+        ValueError: if texts are to be drawn and searched for by beams at once.
     """
     state = process_state()
+    if num_samples:
+        generation = _drawing(num_samples, generation)
     collator = MultimodalCollator(processor, None, columns)
     generation = with_length(generation, processor.decoder_tokenizer.model_max_length - 1)
     was_training = model.training
@@ -60,11 +68,24 @@ def write_texts(
     for start in tqdm(starts, desc="Writing", leave=False, mininterval=0.5, disable=not state.is_main_process):
         numbers = range(start, min(start + batch_size, len(rows)))
         batch = collator([rows[number] for number in numbers]).to(model.device)
-        written = processor.batch_decode(model.generate(**batch, **generation), skip_special_tokens=True)
-        texts.update(zip(numbers, (text.strip() for text in written), strict=True))
+        with torch.random.fork_rng():
+            torch.manual_seed(start)
+            written = processor.batch_decode(model.generate(**batch, **generation), skip_special_tokens=True)
+        each = len(written) // len(numbers)
+        of_rows = [[text.strip() for text in written[i * each : (i + 1) * each]] for i in range(len(numbers))]
+        texts.update(zip(numbers, map(choose_by_consensus, of_rows), strict=True))
     model.train(was_training)
     gathered = dict(item for share in gather_object([list(texts.items())]) for item in share)
     return [gathered[number] for number in range(len(rows))]
+
+
+def _drawing(num_samples: int, generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `generate` that draw so many texts of each row."""
+    if generation.get("num_beams", 1) > 1:
+        raise ValueError(
+            f"num_samples={num_samples} draws texts, num_beams={generation['num_beams']} searches for them: give one."
+        )
+    return {**generation, "do_sample": True, "num_return_sequences": num_samples}
 
 
 def score_texts(
@@ -93,7 +114,13 @@ def _references(rows: datasets.Dataset, schema: TextSchema, columns: Columns | N
 
 
 def evaluate_generation(
-    model: str, rows: RowSource, *, num_beams: int = 1, output: Path | None = None, batch_size: int = 64
+    model: str,
+    rows: RowSource,
+    *,
+    num_beams: int = 1,
+    num_samples: int = 0,
+    output: Path | None = None,
+    batch_size: int = 64,
 ) -> dict[str, float]:
     """Computes the metrics of what a saved model writes.
 
@@ -101,6 +128,7 @@ def evaluate_generation(
         model: Folder or Hub id.
         rows: Rows with their texts in the column `label`.
         num_beams: Beams of the search; 1 is greedy.
+        num_samples: Texts drawn for each row, see `write_texts`.
         output: Folder for `metrics.json`, `predictions.parquet` (each row's text beside its references) and
             `texts.html` (twelve rows as a person would see them), or None.
         batch_size: Rows written for at a time.
@@ -116,7 +144,8 @@ def evaluate_generation(
     references = _references(dataset, schema, rows.columns)
     state = process_state()
     loaded.to(state.device)
-    options: dict[str, Any] = {"columns": rows.columns, "batch_size": batch_size, "num_beams": num_beams}
+    options: dict[str, Any] = {"columns": rows.columns, "batch_size": batch_size}
+    options.update(num_beams=num_beams, num_samples=num_samples)
     texts = write_texts(loaded, processor, dataset, **options)
     scores = text_scores(texts, references)
     if output is not None and state.is_main_process:
@@ -140,7 +169,9 @@ def _write_predictions(
         pq.write_table(pa.table(columns), partial)
 
 
-def predict_texts(model: str, rows: RowSource, *, output: Path, batch_size: int = 64, num_beams: int = 1) -> int:
+def predict_texts(
+    model: str, rows: RowSource, *, output: Path, batch_size: int = 64, num_beams: int = 1, num_samples: int = 0
+) -> int:
     """Writes `predictions.parquet` for rows that need no references, and returns how many there are.
 
     Raises:
@@ -150,7 +181,8 @@ def predict_texts(model: str, rows: RowSource, *, output: Path, batch_size: int 
     dataset = rows.load(with_labels=False)
     state = process_state()
     loaded.to(state.device)
-    options: dict[str, Any] = {"columns": rows.columns, "batch_size": batch_size, "num_beams": num_beams}
+    options: dict[str, Any] = {"columns": rows.columns, "batch_size": batch_size}
+    options.update(num_beams=num_beams, num_samples=num_samples)
     texts = write_texts(loaded, processor, dataset, **options)
     if state.is_main_process:
         _write_predictions(output, dataset, texts, None)
@@ -160,16 +192,24 @@ def predict_texts(model: str, rows: RowSource, *, output: Path, batch_size: int 
     return len(dataset)
 
 
-def predict_text(model: str, row: Mapping[str, Any], *, num_beams: int = 1) -> list[dict[str, str]]:
-    """Writes the text of one row, as the pipeline does.
+def predict_text(
+    model: str, row: Mapping[str, Any], *, num_beams: int = 1, num_samples: int = 0
+) -> list[dict[str, str]]:
+    """Writes the text of one row, as the pipeline does; of `num_samples` drawn ones, if any, as `write_texts` chooses.
 
     Raises:
         ValueError: if the model writes nothing, a file cannot be read, or the model does not read a modality.
     """
+    generation: dict[str, Any] = {"num_beams": num_beams}
+    if num_samples:
+        generation = _drawing(num_samples, generation)
     loaded, processor = load_writer(model)
     for modality in row:
         check_known("modality of this model", modality, processor.modalities)
-    return MultimodalGenerationPipeline(model=loaded, processor=processor)(dict(row), num_beams=num_beams)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        written = MultimodalGenerationPipeline(model=loaded, processor=processor)(dict(row), **generation)
+    return [{"generated_text": choose_by_consensus([text["generated_text"] for text in written])}]
 
 
 def load_writer(model: str) -> tuple[Any, Any]:

@@ -6,12 +6,14 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 from transformers import GenerationConfig, pipeline
 from typer.testing import CliRunner
 
 from hf_multimodal import MultimodalForConditionalGeneration, MultimodalGenerationPipeline, write_texts
 from hf_multimodal.cli.main import app
 from hf_multimodal.data.loading import load_rows
+from hf_multimodal.training import generation
 from hf_multimodal.training.generation import evaluate_generation, load_writer, predict_text, predict_texts
 from hf_multimodal.training.inference import evaluate_model
 from hf_multimodal.training.row_source import RowSource
@@ -82,6 +84,23 @@ def test_texts_do_not_depend_on_the_batch(finished):
     assert all(isinstance(text, str) for text in texts[0])
 
 
+def test_the_most_agreed_on_of_several_drawn_texts(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(generation, "choose_by_consensus", lambda texts: seen.append(texts) or max(texts))
+    model, processor = load_writer(str(finished.folder))
+    rows = own_rows(finished).load(with_labels=False)
+    before = torch.random.get_rng_state()
+    texts = [write_texts(model, processor, rows, batch_size=8, num_samples=3) for _ in range(2)]
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert [len(drawn) for drawn in seen] == [3] * 40
+    assert len(set(seen[0])) > 1  # drawn, not searched
+    assert texts[0] == texts[1] == [max(drawn) for drawn in seen[:20]]
+    row = {"image": tiny_pictures(1)[0]}
+    assert predict_text(str(finished.folder), row, num_samples=2) == [{"generated_text": max(seen[-1])}]
+    with pytest.raises(ValueError, match="num_samples=2 draws texts, num_beams=3 searches for them: give one"):
+        write_texts(model, processor, rows, num_beams=3, num_samples=2)
+
+
 def test_new_rows_need_no_texts(finished, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     assert predict_texts(str(finished.folder), own_rows(finished), output=tmp_path) == 20
@@ -127,6 +146,8 @@ def test_a_question_or_a_dialogue_and_a_picture(tmp_path):
 
 def test_command_line(finished, tmp_path):
     run = CliRunner()
+    result = run.invoke(app, ["evaluate", str(finished.folder), "--num-samples", "2"])
+    assert result.exit_code == 0, result.output
     result = run.invoke(app, ["evaluate", str(finished.folder), "--num-beams", "2", "--output", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     assert "cider" in result.output
