@@ -165,6 +165,11 @@ class CardView:
         return tuple(self.towers)
 
 
+def architecture_of(model: object) -> str:
+    """Names a model's class, also where FSDP2 has put a class of its own in its place."""
+    return type(model).__name__.removeprefix("FSDP")
+
+
 def write_model_card(folder: str | Path, config: PreTrainedConfig, facts: CardFacts) -> Path:
     """Writes `README.md` into a model's folder, with the measured metrics also in its machine-readable header.
 
@@ -390,4 +395,13 @@ def _hardware() -> str:
     return f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
 
 
-__all__ = ["CARD_FIELDS", "CARD_FILE", "CARD_TEXTS", "CardFacts", "CardView", "render_card", "write_model_card"]
+__all__ = [
+    "CARD_FIELDS",
+    "CARD_FILE",
+    "CARD_TEXTS",
+    "CardFacts",
+    "CardView",
+    "architecture_of",
+    "render_card",
+    "write_model_card",
+]

@@ -24,7 +24,7 @@ from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.whole_files import flush, flush_folder, write_whole
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
-from hf_multimodal.hub.model_card import CardFacts, write_model_card
+from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
@@ -272,7 +272,7 @@ def _write_results(
     write_whole(folder / METRICS, metrics_json(metrics))
     write_whole(folder / TRAINING_LOG, metrics_json(trainer.state.log_history))
     facts = CardFacts(
-        architecture=type(model).__name__,
+        architecture=architecture_of(model),
         metrics={role: values for role, values in metrics.items() if role != "training"},
         training=metrics["training"],
         sizes={role: len(rows) for role, rows in splits.items()},

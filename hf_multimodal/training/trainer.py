@@ -20,7 +20,7 @@ from hf_multimodal.data.columns import ROW_ID
 from hf_multimodal.data.labels import schema_of_model
 from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
-from hf_multimodal.hub.model_card import CardFacts, write_model_card
+from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import WholeCheckpoints
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
@@ -295,7 +295,7 @@ class MultimodalTrainer(WholeCheckpoints):
         sizes: dict[str, Any] = {"train": self.train_dataset, "validation": self.eval_dataset}
         measured = self._validation_metrics()
         facts = CardFacts(
-            architecture=type(model).__name__,
+            architecture=architecture_of(model),
             metrics={"validation": measured} if measured else {},
             training=self.training_facts(),
             sizes={split: len(rows) for split, rows in sizes.items() if hasattr(rows, "__len__")},
