@@ -2,22 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows that cannot be used: found before training, and then refused, left out, or used without what is broken."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.collator import MultimodalCollator, RowError
+from hf_multimodal.data.collator import MultimodalCollator, Row, RowError
 from hf_multimodal.data.columns import ROW_ID
 
 if TYPE_CHECKING:
     import datasets
+    from transformers import BatchFeature
 
 _logger = logging.getLogger(__name__)
 POLICIES = ("raise", "skip", "as_missing")
+_LEAST_SEEN = 1000
 
 
 @dataclass(frozen=True)
@@ -127,4 +131,63 @@ class _Lacking:
         return columns
 
 
-__all__ = ["POLICIES", "FaultyRow", "check_share", "find_faulty_rows", "without_faults"]
+@dataclass
+class TolerantCollator(MultimodalCollator):
+    """Leaves faulty rows of a stream out of their batch, or what is faulty of them.
+
+    Args:
+        policy: `skip` or `as_missing`, as in `without_faults`.
+        allowed: Share of the rows that may be faulty; of fewer than a thousand, as many as of a thousand.
+        log: File that gets a line for each, or None.
+    """
+
+    policy: str = field(default="skip", kw_only=True)
+    allowed: float = field(default=0.01, kw_only=True)
+    log: Path | None = field(default=None, kw_only=True)
+    _seen: int = field(default=0, init=False)
+    _told: dict[str, FaultyRow] = field(default_factory=dict, init=False)
+
+    def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
+        """Collates rows; see `MultimodalCollator`.
+
+        Raises:
+            RowError: if no row of the batch is left.
+            ValueError: if more are faulty than may be.
+        """
+        self._seen += len(rows)
+        try:
+            return super().__call__(rows)
+        except RowError:
+            faulty = find_faulty_rows(rows, self, quiet=True)
+            if not faulty:  # a label, say, which no policy is for
+                raise
+            self._note(faulty)
+            whole = self._without(rows, faulty)
+            if not whole:
+                raise
+        return super().__call__(whole)
+
+    def _note(self, faulty: Sequence[FaultyRow]) -> None:
+        new = [row for row in faulty if row.row_id not in self._told]
+        self._told.update({row.row_id: row for row in new})
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as lines:
+                lines.writelines(json.dumps({"split": "train", **asdict(row)}) + "\n" for row in new)
+        for row in new:
+            _logger.warning(row.reason)
+        if len(self._told) > self.allowed * max(self._seen, _LEAST_SEEN):
+            check_share(list(self._told.values()), self._seen, self.allowed, "streamed training")
+
+    def _without(self, rows: Sequence[Row], faulty: Sequence[FaultyRow]) -> list[Row]:
+        found = {row.row_id: row for row in faulty}
+        kept = []
+        for index, row in enumerate(rows):
+            fault = found.get(str(row.get(ROW_ID, index)))
+            if fault is None:
+                kept.append(row)
+            elif self.policy == "as_missing" and fault.is_usable:
+                kept.append({**row, **dict.fromkeys(fault.modalities)})
+        return kept
+
+
+__all__ = ["POLICIES", "FaultyRow", "TolerantCollator", "check_share", "find_faulty_rows", "without_faults"]

@@ -35,6 +35,7 @@ TABLE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".tsv": ("csv", {"sep": "\t", **_EMPTY_IS_MISSING}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
+    ".tar": ("webdataset", {}),
 }
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _METADATA_FILES = frozenset({"metadata.csv", "metadata.jsonl", "metadata.parquet"})

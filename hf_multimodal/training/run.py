@@ -19,8 +19,10 @@ from transformers.utils import CONFIG_NAME
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
+from hf_multimodal.data.faulty_rows import TolerantCollator
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
+from hf_multimodal.data.row_stream import RowStream
 from hf_multimodal.data.whole_files import flush, flush_folder, write_whole
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
@@ -45,7 +47,7 @@ from hf_multimodal.training.output_folder import (
 from hf_multimodal.training.row_checks import check_splits
 from hf_multimodal.training.run_checks import check_run
 from hf_multimodal.training.run_config import RunConfig
-from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits
+from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits, open_stream
 from hf_multimodal.training.soup import cook_soup
 from hf_multimodal.training.stall_watch import bounded_meeting
 from hf_multimodal.training.trainer import MultimodalTrainer
@@ -103,7 +105,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         overwrite, resume = False, True
     check_output_folder(folder, overwrite=overwrite, resume=resume)
     earlier_seconds = _check_resumed(config, folder) if resume else 0.0
-    trainer, splits, rows_of, faulty = _build_trainer(config, folder, load_splits(config))
+    trainer, splits, rows_of, faulty = _build_trainer(config, folder)
     collator, state = cast(MultimodalCollator, trainer.data_collator), PartialState()
     schema = collator.label_schema
     if state.is_main_process:
@@ -111,6 +113,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         config.save(folder / RUN_FILE)
         if faulty:
             write_whole(folder / FAULTY_ROWS, "".join(json.dumps(row) + "\n" for row in faulty))
+        elif not config.data.streaming:
+            (folder / FAULTY_ROWS).unlink(missing_ok=True)  # of rows that were mended before it was resumed
     state.wait_for_everyone()
     has_begun = resume and bool(list_checkpoints(folder / CHECKPOINTS))
     trainer.train(resume_from_checkpoint=True if has_begun else None)
@@ -118,7 +122,8 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     soup = cook_soup(trainer, count) if count else []
     _save_model(trainer, folder)  # before scores and card, which may fail; pushed whole, further down
     facts = trainer.training_facts()
-    facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "faulty_rows": len(faulty), "soup": soup}
+    facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "soup": soup}
+    facts["faulty_rows"] = _count_faulty(folder)
     metrics = {"training": facts, **_evaluate(trainer, rows_of)}
     release_features(cast(Any, trainer.model))
     if isinstance(schema, TextSchema):
@@ -129,7 +134,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
             _push(trainer, folder)
     state.wait_for_everyone()
     names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
-    return RunResult(folder, metrics, names, {role: len(rows) for role, rows in rows_of.items()})
+    return RunResult(folder, metrics, names, _count_rows(rows_of))
 
 
 def _save_model(trainer: MultimodalTrainer, folder: Path) -> None:
@@ -170,9 +175,13 @@ class _Built(NamedTuple):
     faulty: list[dict[str, Any]]
 
 
-def _build_trainer(config: RunConfig, folder: Path, splits: Mapping[str, datasets.Dataset]) -> _Built:
-    """Builds the model and checks every row; nothing is left behind if something is not usable."""
+def _build_trainer(config: RunConfig, folder: Path) -> _Built:
+    """Loads the rows, builds the model and checks every row; nothing is left behind if something is not usable."""
     existed = folder.exists()
+    stream = open_stream(config) if config.data.streaming else None
+    splits: Mapping[str, datasets.Dataset] = load_splits(config, leave_out=("train",) if stream else ())
+    if stream is not None:
+        splits = {"train": stream.survey.rows, **splits}
     model, processor, schema = build(config, splits["train"])
     for rows in splits.values():
         check_labels(rows, schema, columns=config.data.columns)
@@ -186,10 +195,15 @@ def _build_trainer(config: RunConfig, folder: Path, splits: Mapping[str, dataset
     texts = TEXT_LISTS.get(config.task, "text")
     collator = MultimodalCollator(processor, schema, config.data.columns)
     faulty: list[dict[str, Any]] = []
+    if stream is not None:
+        splits = {role: rows for role, rows in splits.items() if role != "train"}
     if config.data.check_rows:
         splits, faulty = check_splits(splits, collator, config.data, texts)
     PartialState().wait_for_everyone()  # one with a bad row never comes
     rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
+    if stream is not None:
+        rows_of = {"train": stream.for_process(config, arguments), **rows_of}
+        collator = _tolerant(collator, config)
     if arguments.feature_cache is not None:
         collator = cache_features(
             model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
@@ -208,6 +222,21 @@ def _build_trainer(config: RunConfig, folder: Path, splits: Mapping[str, dataset
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return _Built(trainer, splits, rows_of, faulty)
+
+
+def _tolerant(collator: MultimodalCollator, config: RunConfig) -> MultimodalCollator:
+    """Returns the collator of a stream, whose faulty rows are found as they come."""
+    data = config.data
+    if data.faulty_rows == "raise":
+        return collator
+    return TolerantCollator(
+        collator.processor,
+        collator.label_schema,
+        collator.column_names,
+        policy=data.faulty_rows,
+        allowed=data.max_faulty_share,
+        log=Path(config.output_dir).resolve() / FAULTY_ROWS,
+    )
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
@@ -265,6 +294,17 @@ def _add_text_scores(
             metrics[role].update(scores)
 
 
+def _count_faulty(folder: Path) -> int:
+    """Counts the rows that were found faulty, of a stream by several processes and in several epochs."""
+    file = folder / FAULTY_ROWS
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return len({(row["split"], row["row_id"]) for row in map(json.loads, lines)})
+
+
+def _count_rows(rows_of: Mapping[str, Any]) -> dict[str, int]:
+    return {role: rows.num_rows if isinstance(rows, RowStream) else len(rows) for role, rows in rows_of.items()}
+
+
 def _write_results(
     config: RunConfig, trainer: MultimodalTrainer, metrics: dict[str, Any], splits: dict[str, Any]
 ) -> None:
@@ -275,7 +315,7 @@ def _write_results(
         architecture=architecture_of(model),
         metrics={role: values for role, values in metrics.items() if role != "training"},
         training=metrics["training"],
-        sizes={role: len(rows) for role, rows in splits.items()},
+        sizes=_count_rows(splits),
         source=config.data.source,
         columns=flatten_columns(config.data.columns),
         metadata={**_base_models(config), **config.card},

@@ -40,6 +40,8 @@ def check_run(config: RunConfig) -> None:
     if "train" not in config.data.splits:
         raise ValueError("data.splits names no train split.")
     _check_faulty_rows(config.data)
+    if config.data.streaming:
+        _check_streaming(config)
     for name in (*_FOLLOWING, "decoder_config"):
         if name in config.model:
             raise ValueError(
@@ -57,6 +59,17 @@ def _check_faulty_rows(data: DataConfig) -> None:
     share = data.max_faulty_share
     if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 <= share <= 1:
         raise ValueError(f"data.max_faulty_share holds {share!r}: it is a share, from 0 to 1.")
+
+
+def _check_streaming(config: RunConfig) -> None:
+    """Refuses what needs the training rows more than once, or in another order."""
+    if "train" in config.data.limit:
+        raise ValueError(
+            "data.limit.train takes rows at random, which a stream cannot: leave it or data.streaming out."
+        )
+    for name in ("feature_cache", "group_by_length"):
+        if config.training.get(name):
+            raise ValueError(f"training.{name} is not for data.streaming: leave one of them out.")
 
 
 def _check_towers(config: RunConfig) -> None:

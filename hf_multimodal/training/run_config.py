@@ -59,6 +59,9 @@ class DataConfig:
             `as_missing` leaves out only what of it cannot be read. The ids are in the run's `faulty_rows.jsonl`.
         max_faulty_share: Share of a split's rows that may be faulty under `skip` and `as_missing`; with more of them
             the run is refused.
+        streaming: Whether the training rows are read while the model trains on them, from tables, tar files or the Hub,
+            and never held or copied whole. Their media are not checked before; `faulty_rows` holds as they come.
+        shuffle_buffer: Of a stream: rows held by each worker, of which the next one is drawn.
     """
 
     source: str
@@ -75,6 +78,8 @@ class DataConfig:
     check_rows: bool = True
     faulty_rows: str = "raise"
     max_faulty_share: float = 0.01
+    streaming: bool = False
+    shuffle_buffer: int = 1000
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ class RunConfig:
                 raise ValueError(f"Unknown split {role!r} in data.{_nearest(role, SPLITS)} Known: {', '.join(SPLITS)}.")
         for role, limit in config.data.limit.items():
             _check_count(f"data.limit.{role}", limit, 1)
-        for name, least in (("max_length", 1), ("num_answers", 2)):
+        for name, least in (("max_length", 1), ("num_answers", 2), ("shuffle_buffer", 1)):
             if getattr(config.data, name) is not None:
                 _check_count(f"data.{name}", getattr(config.data, name), least)
         return config

@@ -2,20 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a run is made of: its rows, its towers with what they take from the rows, model, processor and labels."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import datasets
 from huggingface_hub.errors import StrictDataclassError
-from transformers import set_seed
+from transformers import TrainingArguments, set_seed
 
 from hf_multimodal.data.captions import each_text
 from hf_multimodal.data.columns import source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import ItemSchema, LabelSchema, Schema, TaskSchemas, TextSchema, check_labels
-from hf_multimodal.data.loading import limit_rows, load_rows
+from hf_multimodal.data.loading import is_list_of_texts, limit_rows, load_rows
 from hf_multimodal.data.masking import MaskingSchema, masking_options
+from hf_multimodal.data.row_stream import RowStream, Survey, survey
 from hf_multimodal.data.sources import SplitError
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.modeling.configuration_multimodal import (
@@ -50,30 +51,78 @@ MODEL_CLASSES: dict[str, type[MultimodalPreTrainedModel]] = {
 TEXT_LISTS = {"retrieval": "text", "generation": "label", "pretraining": "text"}
 
 
-def load_splits(config: RunConfig) -> dict[str, datasets.Dataset]:
+def load_splits(config: RunConfig, *, leave_out: Collection[str] = ()) -> dict[str, datasets.Dataset]:
     """Loads every split the run names, with canonical columns, limited where the configuration says so.
 
     Where it names none, it takes train, and validation and test if they are there.
+
+    Args:
+        config: The run.
+        leave_out: Roles that are not loaded, such as that of streamed rows (`open_stream`).
     """
     data = config.data
     splits = {}
     is_default = data.splits == DEFAULT_SPLITS
     for role, split in data.splits.items():
+        if role in leave_out:
+            continue
         try:
-            rows = load_rows(
-                data.source,
-                split=split,
-                columns=data.columns,
-                keep=data.keep,
-                text_lists=config.task in ("retrieval", "pretraining"),
-                **data.options,
-            )
+            rows = _load_split(config, split)
         except SplitError as error:
             if is_default and role != "train":
                 continue
             raise SplitError(f"{error} Say which to take: data.splits={{train: NAME, validation: NAME}}.") from error
         splits[role] = limit_rows(rows, data.limit.get(role), config.limit_seed)
     return splits
+
+
+def _load_split(config: RunConfig, split: str, *, streaming: bool = False) -> Any:  # noqa: ANN401 (rows, or a stream)
+    data = config.data
+    return load_rows(
+        data.source,
+        split=split,
+        columns=data.columns,
+        keep=data.keep,
+        streaming=streaming,
+        text_lists=config.task in ("retrieval", "pretraining"),
+        **data.options,
+    )
+
+
+class OpenedStream(NamedTuple):
+    """Training rows that are streamed: the stream, all of it but media, and the rows in each of its shards."""
+
+    rows: datasets.IterableDataset
+    survey: Survey
+    texts: str | None
+    has_ids: bool
+
+    def for_process(self, config: RunConfig, arguments: TrainingArguments) -> RowStream:
+        """Returns the share of one process, as its training arguments say."""
+        return RowStream(
+            self.rows,
+            self.survey.sizes,
+            texts=self.texts,
+            has_ids=self.has_ids,
+            buffer_size=config.data.shuffle_buffer,
+            seed=config.seed,
+            batch_size=arguments.train_batch_size,
+            workers=arguments.dataloader_num_workers,
+            rank=arguments.process_index,
+            world_size=arguments.world_size,
+        )
+
+
+def open_stream(config: RunConfig) -> OpenedStream:
+    """Opens the training rows as a stream, and goes through it once for labels, words and how many rows there are.
+
+    Raises:
+        ValueError: if there is no such split, or it has no rows.
+    """
+    rows = _load_split(config, config.data.splits["train"], streaming=True).reshard()
+    column, has_ids = TEXT_LISTS.get(config.task, "text"), "id" in config.data.columns
+    texts = column if is_list_of_texts((rows.features or {}).get(column)) else None
+    return OpenedStream(rows, survey(rows, texts=texts, has_ids=has_ids), texts, has_ids)
 
 
 def _towers_from_rows(config: RunConfig, train: datasets.Dataset) -> dict[str, Any]:
@@ -233,4 +282,4 @@ def _shape(weights: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 (a siz
     return getattr(weights.get(name), "shape", None)
 
 
-__all__ = ["MODEL_CLASSES", "TEXT_LISTS", "build", "load_splits"]
+__all__ = ["MODEL_CLASSES", "TEXT_LISTS", "OpenedStream", "build", "load_splits", "open_stream"]

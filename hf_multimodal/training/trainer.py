@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import EarlyStoppingCallback, PreTrainedModel, TrainerCallback
+from transformers import EarlyStoppingCallback, PreTrainedModel
 from transformers.trainer_utils import IntervalStrategy
 
 from hf_multimodal.data.collator import ROW_IDS, MultimodalCollator
 from hf_multimodal.data.columns import ROW_ID
 from hf_multimodal.data.labels import schema_of_model
 from hf_multimodal.data.masking import MaskingSchema
+from hf_multimodal.data.row_stream import RowStream
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.callbacks import FindBest, OwnSpecialTokens, TellEpoch
 from hf_multimodal.training.checkpoints import WholeCheckpoints
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
 from hf_multimodal.training.optimizer_groups import set_learning_rates
@@ -58,42 +61,6 @@ def _emissions(folder: Path) -> dict[str, Any] | None:
         "source": "CodeCarbon",
         "geographical_location": rows[-1]["country_name"],
     }
-
-
-class _OwnSpecialTokens(TrainerCallback):
-    """Gives a model that writes its decoder's special tokens back: Trainer takes those of the text tower for it."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:  # noqa: ANN401
-        model.align_special_tokens()
-
-
-class _FindBest(TrainerCallback):
-    """Finds the best checkpoint of a run that was moved.
-
-    Args:
-        trainer: The run's.
-    """
-
-    def __init__(self, trainer: WholeCheckpoints) -> None:
-        self.trainer = trainer
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        if state.best_model_checkpoint is None:
-            self.trainer.find_best(Path(args.output_dir))
-
-
-class _TellEpoch(TrainerCallback):
-    """Keeps the number of the epoch where the worker processes of a loader see it.
-
-    Args:
-        epoch: Where it is kept, in shared memory.
-    """
-
-    def __init__(self, epoch: torch.Tensor) -> None:
-        self.epoch = epoch
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        self.epoch.fill_(int(state.epoch))
 
 
 class MultimodalTrainer(WholeCheckpoints):
@@ -145,12 +112,15 @@ class MultimodalTrainer(WholeCheckpoints):
             is_loss = not metric_names(schema.problem_type, config.modalities)
             self.compute_metrics = compute_metrics or (None if is_loss else build_compute_metrics(schema.problem_type))
         if hasattr(self.model, "align_special_tokens"):
-            self.add_callback(_OwnSpecialTokens())
+            self.add_callback(OwnSpecialTokens())
         masking = getattr(self.data_collator, "label_schema", None)
         if isinstance(masking, MaskingSchema):
             self._draw_by_epoch(masking)
-        # of a stream accelerate puts batches together again, for which it takes tensors only
-        if isinstance(self.data_collator, MultimodalCollator) and not isinstance(self.train_dataset, IterableDataset):
+        # of another's stream accelerate puts batches together again, for which it takes tensors only
+        is_dispatched = isinstance(self.train_dataset, IterableDataset) and not isinstance(
+            self.train_dataset, RowStream
+        )
+        if isinstance(self.data_collator, MultimodalCollator) and not is_dispatched:
             self.data_collator = copy(self.data_collator)
             self.data_collator.with_row_ids = True
         self._nonfinite = SkipNonFiniteSteps(
@@ -160,7 +130,7 @@ class MultimodalTrainer(WholeCheckpoints):
             makes_steps=self.accelerator.scaler is None and not self.is_deepspeed_enabled,
         )
         self.add_callback(self._nonfinite)
-        self.add_callback(_FindBest(self))
+        self.add_callback(FindBest(self))
         self._watch = StallWatch(getattr(args, "stall_timeout", 0), args.process_index, args.world_size)
         self.add_callback(self._watch)
         set_chunk_size(cast(PreTrainedModel, self.model), args)
@@ -204,8 +174,25 @@ class MultimodalTrainer(WholeCheckpoints):
         drawn: dict[str, Any] = {"rank": self.args.process_index, "seed": self.args.seed}
         if ROW_ID in (getattr(self.train_dataset, "column_names", None) or ()):
             drawn["epoch"] = torch.zeros((), dtype=torch.long).share_memory_()
-            self.add_callback(_TellEpoch(drawn["epoch"]))
+            self.add_callback(TellEpoch(drawn["epoch"]))
         self.data_collator = replace(own, label_schema=replace(masking, **drawn))
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Builds the loader of training; a `RowStream` knows what this process and its workers read of it."""
+        if not isinstance(self.train_dataset, RowStream):
+            return super().get_train_dataloader()
+        workers = self.args.dataloader_num_workers
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.train_dataset.batch_size,
+            collate_fn=self.data_collator,
+            num_workers=workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            persistent_workers=self.args.dataloader_persistent_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
+        )
+        # of one process, as it were: its rows are its own already
+        return prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=True, dispatch_batches=False)
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:  # noqa: ANN401 (as overridden)
         """Builds the loader of an evaluation, in which the collator draws nothing at random."""
