@@ -165,3 +165,11 @@ def test_accelerator(bench):
     result = json.loads(answer.stdout)
     assert set(result["milliseconds"]) == {"eager", "compiled"}
     assert 0 < result["step_tflop"] < 1
+
+
+def test_stream(bench):
+    answer = CliRunner().invoke(bench.app, ["stream", "--buffer-size", "40", "--times", "4", "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout[answer.stdout.index("{") :])
+    assert result["settings"]["rows"] == 160
+    assert all(epoch["rows_per_second"] > 0 and epoch["memory_mb"] for epoch in result["epochs"].values())

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
@@ -111,11 +112,13 @@ class Tower(nn.Module):
             (dropout, batch statistics).
 
     Attributes:
+        keeps_statistics: Whether batch norm goes on with the statistics that it has, as beside adapters.
         reads_features: Whether the inputs are the backbone's features already, computed earlier by `read`.
     """
 
     modality: str
     reads_features = False
+    keeps_statistics = False
 
     def __init__(self, backbone: PreTrainedModel, config: PreTrainedConfig) -> None:
         super().__init__()
@@ -159,6 +162,10 @@ class Tower(nn.Module):
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        if self.keeps_statistics:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
         return self
 
     def absent(self, batch_size: int) -> TowerOutput:

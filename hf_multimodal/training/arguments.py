@@ -3,6 +3,7 @@
 """Training arguments: transformers' own, with defaults that fit multimodal rows."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -19,6 +20,8 @@ class MultimodalTrainingArguments(TrainingArguments):
         tower_learning_rate: Learning rate of the towers' backbones; None trains them at `learning_rate`.
         tower_layer_decay: Factor by which each block of a backbone learns slower than the one after it; None is 1.
         head_learning_rate: Learning rate of what follows the fusion; None trains it at `learning_rate`.
+        adapters: modality -> fields of a low-rank adapter, which is trained in the place of the tower's weights; see
+            `training.adapters.add_adapters`. A run ends with them merged, and saved alone beside the model.
         gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
             memory (gradient caching); None encodes the batch whole.
         soup_checkpoints: How many of the last checkpoints are averaged in the end, as long as the mean gets better on
@@ -50,6 +53,7 @@ class MultimodalTrainingArguments(TrainingArguments):
     )
     tower_layer_decay: float | None = field(default=None, metadata={"help": "Of each block to the one after it."})
     head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the head."})
+    adapters: dict[str, Any] | str | None = field(default=None, metadata={"help": "Low-rank adapters of towers."})
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
     soup_checkpoints: int = field(default=0, metadata={"help": "Checkpoints that are tried for a greedy soup."})
     max_skipped_steps: int = field(default=10, metadata={"help": "Steps without a finite loss that are left out."})

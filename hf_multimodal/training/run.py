@@ -31,6 +31,7 @@ from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.configuration_towers import parse_towers, weights_path
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.training.adapters import ADAPTERS, merge_adapters, save_adapters
 from hf_multimodal.training.arguments import STALL_TIMEOUT, MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import UNFINISHED, list_checkpoints
 from hf_multimodal.training.feature_cache import cache_features, release_features
@@ -120,8 +121,10 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     trainer.train(resume_from_checkpoint=True if has_begun else None)
     count = cast(MultimodalTrainingArguments, trainer.args).soup_checkpoints
     soup = cook_soup(trainer, count) if count else []
-    _save_model(trainer, folder)  # before scores and card, which may fail; pushed whole, further down
     facts = trainer.training_facts()
+    if cast(MultimodalTrainingArguments, trainer.args).adapters:
+        _merge_adapters(trainer, folder)
+    _save_model(trainer, folder)  # before scores and card, which may fail; pushed whole, further down
     facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "soup": soup}
     facts["faulty_rows"] = _count_faulty(folder)
     metrics = {"training": facts, **_evaluate(trainer, rows_of)}
@@ -135,6 +138,15 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     state.wait_for_everyone()
     names = tuple(schema.schemas) if isinstance(schema, TaskSchemas) else getattr(schema, "names", ())
     return RunResult(folder, metrics, names, _count_rows(rows_of))
+
+
+def _merge_adapters(trainer: MultimodalTrainer, folder: Path) -> None:
+    """Saves the adapters alone, and makes them part of the model."""
+    model = cast(PreTrainedModel, trainer.accelerator.unwrap_model(trainer.model))
+    if trainer.is_world_process_zero():
+        shutil.rmtree(folder / ADAPTERS, ignore_errors=True)
+        save_adapters(model, folder / ADAPTERS)
+    merge_adapters(model)
 
 
 def _save_model(trainer: MultimodalTrainer, folder: Path) -> None:

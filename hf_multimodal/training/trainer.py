@@ -23,6 +23,7 @@ from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.data.row_stream import RowStream
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
+from hf_multimodal.training.adapters import add_adapters
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.callbacks import FindBest, OwnSpecialTokens, TellEpoch
 from hf_multimodal.training.checkpoints import WholeCheckpoints
@@ -94,6 +95,8 @@ class MultimodalTrainer(WholeCheckpoints):
             raise ValueError("Set remove_unused_columns=False: the collator reads the raw text and image columns.")
         if kwargs.get("eval_dataset") is None and isinstance(args, MultimodalTrainingArguments):
             args.eval_strategy, args.load_best_model_at_end = IntervalStrategy.NO, False  # nothing to choose by
+        if model is not None and getattr(args, "adapters", None):
+            add_adapters(model, args.adapters)
         super().__init__(
             model=model,
             args=args,
@@ -102,6 +105,8 @@ class MultimodalTrainer(WholeCheckpoints):
             compute_metrics=compute_metrics,
             **kwargs,
         )
+        if getattr(args, "adapters", None) and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise ValueError("training.adapters is not for sharded weights (FSDP, DeepSpeed): launch without them.")
         config: Any = cast(PreTrainedModel, self.model).config  # of what model_init made, where that is given
         processing_class.check_model(config)
         if data_collator is None or compute_metrics is None:
@@ -214,6 +219,8 @@ class MultimodalTrainer(WholeCheckpoints):
         """Makes a model by `model_init`, with gradient caching where the arguments ask for it."""
         model = super().call_model_init(trial)
         set_chunk_size(cast(PreTrainedModel, model), self.args)
+        if adapters := getattr(self.args, "adapters", None):
+            add_adapters(cast(PreTrainedModel, model), adapters)
         return model
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
