@@ -4,11 +4,8 @@
 
 import importlib.metadata
 import importlib.util
-import itertools
 import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from copy import deepcopy
 from types import SimpleNamespace
@@ -18,7 +15,7 @@ import torch
 import transformers
 import typer
 from bench_common import WARM_UP, describe_machine, header, spread, take_turns
-from bench_steps import SIZES, Towers, build_batch, line, training_step
+from bench_steps import SIZES, StepTimer, Towers, build_batch, line, training_step
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
@@ -120,23 +117,6 @@ def losses_of(models: dict[str, nn.Module], batch: dict[str, torch.Tensor]) -> d
         "open_clip": of_open_clip,
     }
     return {name: every[name] for name in models}
-
-
-class StepTimer(transformers.TrainerCallback):
-    """Notes the seconds of every turn of Trainer's loop."""
-
-    def __init__(self) -> None:
-        self.marks: list[float] = []
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as overridden)
-        """Notes the time."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.marks.append(time.perf_counter())
-
-    def median(self) -> float:
-        """Returns the median seconds of a turn, after the first ones."""
-        return statistics.median(b - a for a, b in itertools.pairwise(self.marks[WARM_UP:]))
 
 
 def trainer_seconds(model: nn.Module, batch: dict[str, torch.Tensor], steps: int, bf16: bool) -> float:

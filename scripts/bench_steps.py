@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks of training steps share: towers of several sizes, batches, a step and how its times are told."""
 
+import itertools
+import statistics
+import time
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import transformers
+from bench_common import WARM_UP
 from torch import nn
 
 from hf_multimodal import MultimodalForClassification
@@ -85,10 +89,38 @@ def training_step(module: nn.Module, compute_loss: Callable[[], torch.Tensor]) -
     return step
 
 
+class StepTimer(transformers.TrainerCallback):
+    """Notes the seconds of every turn of Trainer's loop."""
+
+    def __init__(self) -> None:
+        self.marks: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as overridden)
+        """Notes the time."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.marks.append(time.perf_counter())
+
+    def median(self) -> float:
+        """Returns the median seconds of a turn, after the first ones."""
+        return statistics.median(b - a for a, b in itertools.pairwise(self.marks[WARM_UP:]))
+
+
 def line(label: str, values: dict[str, float], unit: str = "", digits: int = 3) -> str:
     """Writes a label with median and quartiles."""
     low, high = (f"{values[key]:.{digits}f}" for key in ("low", "high"))
     return f"{label:<58} {values['median']:>9.{digits}f}{unit}   ({low} to {high})"
 
 
-__all__ = ["NUM_LABELS", "SIZES", "MapTowers", "Size", "Towers", "build_batch", "build_model", "line", "training_step"]
+__all__ = [
+    "NUM_LABELS",
+    "SIZES",
+    "MapTowers",
+    "Size",
+    "StepTimer",
+    "Towers",
+    "build_batch",
+    "build_model",
+    "line",
+    "training_step",
+]

@@ -173,3 +173,14 @@ def test_stream(bench):
     result = json.loads(answer.stdout[answer.stdout.index("{") :])
     assert result["settings"]["rows"] == 160
     assert all(epoch["rows_per_second"] > 0 and epoch["memory_mb"] for epoch in result["epochs"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.distributed
+def test_scale(bench):
+    options = ["--steps", "6", "--rounds", "2", "--batch-size", "4", "--json"]
+    answer = CliRunner().invoke(bench.app, ["scale", *options])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert set(result["milliseconds"]) == {"1", "2"}
+    assert result["efficiency"]["median"] > 0
