@@ -66,10 +66,18 @@ def spread_captions(
     return CaptionRows(rows, column=column, first_only=first_only)
 
 
+def row_texts(rows: datasets.Dataset | CaptionRows, column: str = "text") -> list[str | None]:
+    """Returns the text of each row, without opening anything else of it."""
+    if isinstance(rows, CaptionRows):
+        listed = column_values(rows.rows, column) or []
+        return [listed[row][place] if listed[row] else None for row, place in rows.places]
+    return list(column_values(rows, column) or ())
+
+
 def each_text(rows: datasets.Dataset, column: str = "text") -> Iterator[str]:
     """Goes through all texts of a column."""
     for value in column_values(rows, column) or ():
         yield from value if isinstance(value, list) else [value] if value is not None else []
 
 
-__all__ = ["CaptionRows", "each_text", "row_of_caption", "spread_captions"]
+__all__ = ["CaptionRows", "each_text", "row_of_caption", "row_texts", "spread_captions"]

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, SequentialSampler
 from transformers import EarlyStoppingCallback, PreTrainedModel
 from transformers.trainer_utils import IntervalStrategy
 
@@ -27,6 +27,7 @@ from hf_multimodal.training.adapters import add_adapters
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.callbacks import FindBest, OwnSpecialTokens, TellEpoch
 from hf_multimodal.training.checkpoints import WholeCheckpoints
+from hf_multimodal.training.length_order import LengthOrder, text_lengths
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
 from hf_multimodal.training.optimizer_groups import set_learning_rates
 from hf_multimodal.training.stall_watch import StallWatch
@@ -119,6 +120,8 @@ class MultimodalTrainer(WholeCheckpoints):
         if hasattr(self.model, "align_special_tokens"):
             self.add_callback(OwnSpecialTokens())
         masking = getattr(self.data_collator, "label_schema", None)
+        self._epoch = torch.zeros((), dtype=torch.long).share_memory_()  # seen by the loader's workers, too
+        self.add_callback(TellEpoch(self._epoch))
         if isinstance(masking, MaskingSchema):
             self._draw_by_epoch(masking)
         # of another's stream accelerate puts batches together again, for which it takes tensors only
@@ -178,9 +181,21 @@ class MultimodalTrainer(WholeCheckpoints):
         own: Any = self.data_collator
         drawn: dict[str, Any] = {"rank": self.args.process_index, "seed": self.args.seed}
         if ROW_ID in (getattr(self.train_dataset, "column_names", None) or ()):
-            drawn["epoch"] = torch.zeros((), dtype=torch.long).share_memory_()
-            self.add_callback(TellEpoch(drawn["epoch"]))
+            drawn["epoch"] = self._epoch
         self.data_collator = replace(own, label_schema=replace(masking, **drawn))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401 (as overridden)
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        named = self.args.length_column_name in (getattr(rows, "column_names", None) or ())
+        if getattr(self.args, "train_sampling_strategy", None) != "group_by_length" or named:
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthOrder(text_lengths(rows, self.processing_class), size, self.args.seed, self._epoch)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:  # noqa: ANN401 (as overridden)
+        if getattr(self.args, "train_sampling_strategy", None) != "group_by_length":
+            return super()._get_eval_sampler(eval_dataset)
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None  # predictions are told in order
 
     def get_train_dataloader(self) -> DataLoader:
         """Builds the loader of training; a `RowStream` knows what this process and its workers read of it."""
