@@ -3,7 +3,7 @@
 """Rows to a batch: opens images and sounds as needed, encodes labels, and names the row where anything is wrong."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,8 @@ class MultimodalCollator:
         label_schema: How labels are encoded, of one task, of several, of retrieval, or of what is to be written.
             Without it the batch holds no labels.
         column_names: The user's own column name of each canonical one, for the errors.
+        share_pictures: Whether a picture that several rows of a batch have is opened and encoded once; `pixel_values`
+            then holds the distinct ones, and `picture_indices` says which of them each row has.
         with_row_ids: Whether the batch also holds `row_ids`, a list, which no model takes: a Trainer of this package
             takes it out.
     """
@@ -58,6 +60,7 @@ class MultimodalCollator:
     processor: "MultimodalProcessor"
     label_schema: "Schema | None" = None
     column_names: Columns | None = field(default=None)
+    share_pictures: bool = field(default=False, kw_only=True)
     with_row_ids: bool = field(default=False, kw_only=True)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
@@ -80,8 +83,9 @@ class MultimodalCollator:
         """
         row_ids = [row.get("row_id", index) for index, row in enumerate(rows)]
         columns: dict[str, list[Any]] = {modality: [] for modality in self.processor.modalities}
+        opened: dict[Hashable, Any] | None = {} if self.share_pictures else None
         for row, row_id in zip(rows, row_ids, strict=True):
-            for modality, value in self.read_row(row, row_id).items():
+            for modality, value in self.read_row(row, row_id, opened).items():
                 columns[modality].append(value)
         batch = self.tensors(columns)
         if isinstance(self.label_schema, TaskSchemas):
@@ -106,22 +110,50 @@ class MultimodalCollator:
 
     def tensors(self, columns: Mapping[str, list[Any]]) -> "BatchFeature":
         """Makes the inputs of what `read_row` returned, modality by modality."""
+        pictures = columns.get("image", ()) if self.share_pictures else ()
+        distinct = _distinct(pictures)
+        if 0 < len(distinct) < len(pictures):
+            return self._shared_tensors(columns, distinct)
         arguments: dict[str, Any] = {PROCESSOR_ARGUMENTS[modality]: cells for modality, cells in columns.items()}
         return self.processor(**arguments, **BATCH_OPTIONS)
 
+    def _shared_tensors(self, columns: Mapping[str, list[Any]], distinct: list[Any]) -> "BatchFeature":
+        places = {id(picture): place for place, picture in enumerate(distinct)}
+        indices = torch.tensor([places.get(id(picture), 0) for picture in columns["image"]])  # 0 of those without
+        batch = self.processor.tensors_of({**columns, "image": distinct}, **BATCH_OPTIONS)
+        batch = type(batch)({"picture_indices": indices, **batch})  # first: by it Trainer counts a batch's rows
+        batch["modality_mask"] = presence_mask(columns)
+        return batch
+
     def for_evaluation(self) -> "MultimodalCollator":
-        """Returns the collator for rows that are evaluated: what is hidden of a row is always the same."""
+        """Returns the collator for rows that are evaluated: what is hidden of a row is always the same.
+
+        Pictures that stand in several rows are encoded once, unless parts of them are hidden.
+        """
         if not isinstance(self.label_schema, MaskingSchema):
-            return self
+            return replace(self, share_pictures=True)
         return replace(self, label_schema=self.label_schema.for_evaluation())
 
-    def read_row(self, row: Row, row_id: int | str) -> dict[str, Any]:
+    def read_row(self, row: Row, row_id: int | str, opened: dict[Hashable, Any] | None = None) -> dict[str, Any]:
         """Opens one row: modality -> text, image, or None where absent.
+
+        Args:
+            row: The row.
+            row_id: Its id, for errors.
+            opened: Pictures that were opened already, by what they are in the rows; None opens each anew.
 
         Raises:
             RowError: if the row has no modality at all, or one of its values cannot be used.
         """
-        values = {modality: self.read_value(row, row_id, modality) for modality in self.processor.modalities}
+        values = {}
+        for modality in self.processor.modalities:
+            key = _picture_key(row.get(modality)) if opened is not None and modality == "image" else None
+            if opened is None or key is None:
+                values[modality] = self.read_value(row, row_id, modality)
+                continue
+            if key not in opened:
+                opened[key] = self.read_value(row, row_id, modality)
+            values[modality] = opened[key]
         if all(value is None for value in values.values()):
             missing = ", ".join(repr(self._source(modality)) for modality in values)
             raise RowError(
@@ -181,6 +213,23 @@ class MultimodalCollator:
             filled = [missing if value is None else value for value in values]
             labels[task] = torch.tensor(filled, dtype=torch.long if is_index else torch.float)
         return labels
+
+
+def presence_mask(columns: Mapping[str, Sequence[Any]]) -> torch.Tensor:
+    """Says which of their modalities rows have, of cells per modality: (B, M) bool."""
+    return torch.tensor([[cell is not None for cell in cells] for cells in zip(*columns.values(), strict=True)])
+
+
+def _picture_key(cell: Any) -> Hashable:  # noqa: ANN401 (any cell)
+    """What two rows have in common that hold the same picture undecoded; None where it cannot be told."""
+    if not isinstance(cell, Mapping):
+        return None
+    return cell.get("bytes") or cell.get("path")
+
+
+def _distinct(pictures: Sequence[Any]) -> list[Any]:
+    """The pictures without repetition and without what is absent; the same one is one object."""
+    return list({id(picture): picture for picture in pictures if picture is not None}.values())
 
 
 def check_rows(

@@ -23,7 +23,7 @@ from .modeling_outputs import MultimodalModelOutput
 from .modeling_pretrained_towers import load_decoder
 from .remote_code import GENERATION_PIPELINE
 
-_ENCODER_INPUTS = (*(name for names in TOWER_INPUTS.values() for name in names), "modality_mask")
+_ENCODER_INPUTS = (*(name for names in TOWER_INPUTS.values() for name in names), "picture_indices", "modality_mask")
 
 
 class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
@@ -115,6 +115,7 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        picture_indices: torch.LongTensor | None = None,
         audio_values: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
@@ -140,6 +141,7 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
             token_type_ids: (B, L).
             inputs_embeds: (B, L, W).
             pixel_values: (B, 3, height, width).
+            picture_indices: (B,) which of `pixel_values` each row has, where several share one; None = its own.
             audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
             audio_mask: (B, samples) or (B, frames) 1 = real sound.
             pixel_values_videos: (B, T, 3, height, width).
@@ -168,6 +170,7 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
             "token_type_ids": token_type_ids,
             "inputs_embeds": inputs_embeds,
             "pixel_values": pixel_values,
+            "picture_indices": picture_indices,
             "audio_values": audio_values,
             "audio_mask": audio_mask,
             "pixel_values_videos": pixel_values_videos,

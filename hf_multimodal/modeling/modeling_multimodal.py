@@ -66,7 +66,12 @@ class MultimodalModel(MultimodalPreTrainedModel):
             ValueError: if nothing is given.
         """
         given = {m: {k: x for k in TOWER_INPUTS[m] if (x := inputs.get(k)) is not None} for m in self.towers}
-        sizes = [x.shape[0] for arguments in given.values() for x in arguments.values()]
+        indices = inputs.get("picture_indices")
+        if indices is not None and self.training and self.chunk_size:  # whose chunks are of rows
+            given["image"] = {name: x[indices] for name, x in given["image"].items()}
+            indices = None
+        sizes = [x.shape[0] for m, arguments in given.items() for x in arguments.values() if m != "image"]
+        sizes += [x.shape[0] for x in given.get("image", {}).values()] if indices is None else [len(indices)]
         if not sizes:
             raise ValueError(f"Nothing to encode: give the inputs of at least one of {', '.join(self.towers)}.")
         if self.training and self.config.modality_dropout:
@@ -81,6 +86,8 @@ class MultimodalModel(MultimodalPreTrainedModel):
             if not given[modality]:
                 if not only_given:
                     outputs[modality] = tower.absent(sizes[0])
+            elif modality == "image" and indices is not None:
+                outputs[modality] = tower.forward_distinct(present, indices, **given[modality])
             elif self.training and self.chunk_size:
                 outputs[modality] = encode_in_chunks(tower, present, given[modality], self.chunk_size)
             else:
@@ -107,6 +114,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        picture_indices: torch.LongTensor | None = None,
         audio_values: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
@@ -124,6 +132,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
             token_type_ids: (B, L), for encoders that use them.
             inputs_embeds: (B, L, W) instead of `input_ids`.
             pixel_values: (B, 3, height, width).
+            picture_indices: (B,) which of `pixel_values` each row has, where several share one; None = its own.
             audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
             audio_mask: (B, samples) or (B, frames) 1 = real sound.
             pixel_values_videos: (B, T, 3, height, width) frames of clips.
@@ -143,6 +152,7 @@ class MultimodalModel(MultimodalPreTrainedModel):
             "token_type_ids": token_type_ids,
             "inputs_embeds": inputs_embeds,
             "pixel_values": pixel_values,
+            "picture_indices": picture_indices,
             "audio_values": audio_values,
             "audio_mask": audio_mask,
             "pixel_values_videos": pixel_values_videos,
@@ -207,6 +217,7 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
         token_type_ids: torch.LongTensor | None = None,
         inputs_embeds: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
+        picture_indices: torch.LongTensor | None = None,
         audio_values: torch.Tensor | None = None,
         audio_mask: torch.Tensor | None = None,
         pixel_values_videos: torch.Tensor | None = None,
@@ -225,6 +236,7 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
             token_type_ids: (B, L).
             inputs_embeds: (B, L, W).
             pixel_values: (B, 3, height, width).
+            picture_indices: (B,) which of `pixel_values` each row has, where several share one; None = its own.
             audio_values: (B, 1, bands, frames) spectrograms for timm, else as the audio encoder reads them.
             audio_mask: (B, samples) or (B, frames) 1 = real sound.
             pixel_values_videos: (B, T, 3, height, width).
@@ -241,6 +253,7 @@ class MultimodalWithHead(MultimodalPreTrainedModel):
             "token_type_ids": token_type_ids,
             "inputs_embeds": inputs_embeds,
             "pixel_values": pixel_values,
+            "picture_indices": picture_indices,
             "audio_values": audio_values,
             "audio_mask": audio_mask,
             "pixel_values_videos": pixel_values_videos,

@@ -199,6 +199,23 @@ class Tower(nn.Module):
         mask = mask.new_zeros(len(present), mask.shape[1]).index_copy(0, rows, mask)
         return self.mark_absent(tokens, mask, present)
 
+    def forward_distinct(
+        self, present: torch.Tensor | None, indices: torch.Tensor, **inputs: torch.Tensor
+    ) -> TowerOutput:
+        """Encodes inputs that several rows share once, and hands their tokens to each of these.
+
+        Args:
+            present: (B,) bool, or None when every row has the modality.
+            indices: (B,) long, which of the N inputs each row has.
+            **inputs: As `encode` takes them, N of each.
+        """
+        used = None
+        if present is not None:
+            count = next(iter(inputs.values())).shape[0]
+            used = torch.zeros(count, dtype=torch.long, device=indices.device).index_add(0, indices, present.long()) > 0
+        output = self(used, **inputs)
+        return self.mark_absent(output.tokens[indices], output.mask[indices], present)
+
     def _encode_some(self, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encodes rows as `encode` does; in training a single one stands twice, as batch norm takes no single one."""
         if not self.training or next(iter(inputs.values())).shape[0] > 1:

@@ -24,6 +24,8 @@ class MultimodalTrainingArguments(TrainingArguments):
             `training.adapters.add_adapters`. A run ends with them merged, and saved alone beside the model.
         gradient_cache_size: Of retrieval: rows encoded at a time, so that the batch is bounded by time and not by
             memory (gradient caching); None encodes the batch whole.
+        rows_per_picture: How many rows of one picture stand together in training, where it has several: a batch encodes
+            each of its pictures once, so the image tower does that much less. 1 leaves the order to chance.
         soup_checkpoints: How many of the last checkpoints are averaged in the end, as long as the mean gets better on
             the validation rows (a greedy soup); 0 averages none.
         max_skipped_steps: Steps that may be left out because their loss or gradient is not finite, before training ends
@@ -55,6 +57,7 @@ class MultimodalTrainingArguments(TrainingArguments):
     head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the head."})
     adapters: dict[str, Any] | str | None = field(default=None, metadata={"help": "Low-rank adapters of towers."})
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
+    rows_per_picture: int = field(default=1, metadata={"help": "Rows of one picture that stand together."})
     soup_checkpoints: int = field(default=0, metadata={"help": "Checkpoints that are tried for a greedy soup."})
     max_skipped_steps: int = field(default=10, metadata={"help": "Steps without a finite loss that are left out."})
     stall_timeout: int = field(default=STALL_TIMEOUT, metadata={"help": "Seconds until a hung process ends it."})
@@ -72,6 +75,10 @@ class MultimodalTrainingArguments(TrainingArguments):
                 "remove_unused_columns=True would drop the raw text and image columns before the collator reads them: "
                 "leave it False."
             )
+        if self.rows_per_picture < 1:
+            raise ValueError(f"rows_per_picture={self.rows_per_picture}: give 1 or more.")
+        if self.rows_per_picture > 1 and self.train_sampling_strategy != "random":
+            raise ValueError("rows_per_picture and train_sampling_strategy are two orders of the rows: give one.")
         if self.tower_layer_decay is not None and not 0 < self.tower_layer_decay <= 1:
             raise ValueError(f"tower_layer_decay={self.tower_layer_decay}: it is above 0 and at most 1.")
         limit, wanted = self.save_total_limit, self.soup_checkpoints

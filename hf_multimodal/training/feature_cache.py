@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import BatchFeature
 
-from hf_multimodal.data.collator import BATCH_OPTIONS, MultimodalCollator, Row
+from hf_multimodal.data.collator import BATCH_OPTIONS, MultimodalCollator, Row, presence_mask
 from hf_multimodal.data.whole_files import whole_file
 from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
@@ -156,10 +156,7 @@ class FeatureCollator(MultimodalCollator):
         batch = self.processor.tensors_of(others, **BATCH_OPTIONS) if others else BatchFeature({})
         for modality, store in self.stores.items():
             batch.update(_batched(modality, [None if key is None else store.read(key) for key in columns[modality]]))
-        present = [
-            [cells[i] is not None for cells in columns.values()] for i in range(len(next(iter(columns.values()))))
-        ]
-        batch["modality_mask"] = torch.tensor(present)
+        batch["modality_mask"] = presence_mask(columns)
         return batch
 
 

@@ -67,7 +67,7 @@ def _check_streaming(config: RunConfig) -> None:
         raise ValueError(
             "data.limit.train takes rows at random, which a stream cannot: leave it or data.streaming out."
         )
-    for name in ("feature_cache", "train_sampling_strategy"):
+    for name in ("feature_cache", "train_sampling_strategy", "rows_per_picture"):
         if config.training.get(name):
             raise ValueError(f"training.{name} is not for data.streaming: leave one of them out.")
 

@@ -27,9 +27,9 @@ from hf_multimodal.training.adapters import add_adapters
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.callbacks import FindBest, OwnSpecialTokens, TellEpoch
 from hf_multimodal.training.checkpoints import WholeCheckpoints
-from hf_multimodal.training.length_order import LengthOrder, text_lengths
 from hf_multimodal.training.nonfinite_steps import SkipNonFiniteSteps
 from hf_multimodal.training.optimizer_groups import set_learning_rates
+from hf_multimodal.training.row_orders import LengthOrder, PictureOrder, picture_keys, text_lengths
 from hf_multimodal.training.stall_watch import StallWatch
 
 
@@ -131,6 +131,9 @@ class MultimodalTrainer(WholeCheckpoints):
         if isinstance(self.data_collator, MultimodalCollator) and not is_dispatched:
             self.data_collator = copy(self.data_collator)
             self.data_collator.with_row_ids = True
+            hides = isinstance(masking, MaskingSchema)  # other parts of a picture in each row
+            shares = getattr(args, "rows_per_picture", 1) > 1 and args.n_gpu <= 1 and not hides
+            self.data_collator.share_pictures = shares
         self._nonfinite = SkipNonFiniteSteps(
             getattr(args, "max_skipped_steps", 0),
             cast(str, args.output_dir),
@@ -186,6 +189,9 @@ class MultimodalTrainer(WholeCheckpoints):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401 (as overridden)
         rows = self.train_dataset if train_dataset is None else train_dataset
+        together = getattr(self.args, "rows_per_picture", 1)
+        if together > 1:
+            return PictureOrder(picture_keys(rows), together, self.args.seed, self._epoch)
         named = self.args.length_column_name in (getattr(rows, "column_names", None) or ())
         if getattr(self.args, "train_sampling_strategy", None) != "group_by_length" or named:
             return super()._get_train_sampler(train_dataset)
@@ -224,7 +230,10 @@ class MultimodalTrainer(WholeCheckpoints):
 
     def _without_chance(self, build: Callable[[Any], DataLoader], dataset: Any) -> DataLoader:  # noqa: ANN401
         collator: Any = self.data_collator
-        self.data_collator = collator.for_evaluation() if hasattr(collator, "for_evaluation") else collator
+        if hasattr(collator, "for_evaluation"):
+            alone = collator.for_evaluation()
+            # several GPUs of one process cut every tensor into equal parts, row by row
+            self.data_collator = replace(alone, share_pictures=False) if self.args.n_gpu > 1 else alone
         try:
             return build(dataset)
         finally:

@@ -12,6 +12,7 @@ from transformers import BatchFeature
 
 from hf_multimodal.data.collator import MultimodalCollator, RowError
 from hf_multimodal.data.labels import LabelSchema
+from tests.tiny import TEXTS, tiny_model, tiny_pictures, tiny_processor
 
 
 class FakeProcessor:
@@ -121,3 +122,49 @@ def test_errors_name_row_and_source_column(row, message):
 def test_rows_without_id_are_counted():
     with pytest.raises(RowError, match="Row 1 has nothing in any of its columns 'text'"):
         MultimodalCollator(FakeProcessor("text"))([{"text": "x"}, {}])
+
+
+class TestSharedPictures:
+    """A picture that several rows have is opened once, and goes through the tower once."""
+
+    @staticmethod
+    def rows():
+        first, second = ({"bytes": _png(seed), "path": None} for seed in (0, 1))
+        cells = [first, second, dict(first), None, second]
+        return [{"text": TEXTS[i % 3], "image": cell, "row_id": i} for i, cell in enumerate(cells)]
+
+    def test_tensors(self):
+        plain = MultimodalCollator(tiny_processor())(self.rows())
+        shared = MultimodalCollator(tiny_processor(), share_pictures=True)(self.rows())
+        assert next(iter(shared)) == "picture_indices"
+        assert shared["pixel_values"].shape[0] == 2
+        spread = shared["pixel_values"][shared["picture_indices"]]
+        there = plain["modality_mask"][:, 1]
+        assert torch.equal(spread[there], plain["pixel_values"][there])
+        assert torch.equal(shared["modality_mask"], plain["modality_mask"])
+        assert torch.equal(shared["input_ids"], plain["input_ids"])
+
+    def test_nothing_to_share(self):
+        rows = [self.rows()[i] for i in (0, 1)]
+        assert "picture_indices" not in MultimodalCollator(tiny_processor(), share_pictures=True)(rows)
+
+    @pytest.mark.parametrize("image", ["timm vit", "timm resnet"])
+    @pytest.mark.parametrize("mode", ["evaluation", "compiled", "training"])
+    def test_the_same_logits_and_gradients(self, image, mode):
+        losses, gradients = [], []
+        for share in (False, True):
+            model = tiny_model(image=image, num_labels=2).train(mode == "training" and image == "timm vit")
+            batch = MultimodalCollator(tiny_processor(), share_pictures=share)(self.rows())
+            run = torch.compile(model, fullgraph=True, backend="aot_eager") if mode == "compiled" else model
+            loss = run(**batch, labels=torch.tensor([0, 1, 1, 0, 1])).loss
+            loss.backward()
+            losses.append(loss.item())
+            gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+        assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+        torch.testing.assert_close(gradients[1], gradients[0], atol=1e-6, rtol=1e-4)
+
+
+def _png(seed):
+    buffer = io.BytesIO()
+    tiny_pictures(1, seed=seed)[0].save(buffer, format="PNG")
+    return buffer.getvalue()
