@@ -147,6 +147,34 @@ def under_trainer(
     return [{name: trainer_seconds(models[name], own, steps, bf16) for name, own in batches.items()} for _ in range(3)]
 
 
+def inference_rounds(
+    models: dict[str, nn.Module],
+    batch: dict[str, torch.Tensor],
+    rows: int,
+    steps: int,
+    precision: Any,  # noqa: ANN401 (a context)
+) -> list[dict[str, float]]:
+    """Returns the seconds that each model takes for the embeddings of so many rows, in turns."""
+    repeats = -(-rows // len(batch["pixel_values"]))
+    own = {name: tensor.repeat(repeats, *[1] * (tensor.ndim - 1))[:rows] for name, tensor in batch.items()}
+    texts = {name: own[name] for name in ("input_ids", "attention_mask")}
+    ours: Any = models["ours"]
+    calls = {
+        "ours": lambda: ours.embed(ours.encode(**texts, pixel_values=own["pixel_values"])),
+        "bare": lambda: models["bare"](own),
+        "VisionTextDualEncoder": lambda: models["VisionTextDualEncoder"](**texts, pixel_values=own["pixel_values"]),
+        "open_clip": lambda: models["open_clip"](own["pixel_values"], own["input_ids"]),
+    }
+
+    def run(name: str) -> None:
+        with torch.inference_mode(), precision:
+            calls[name]()
+
+    for model in models.values():
+        model.eval()
+    return take_turns({name: lambda n=name: run(n) for name in models}, steps)  # type: ignore[misc]
+
+
 def peers(
     towers: Towers = typer.Option("small", help="Size of the towers."),  # noqa: B008 (typer's way)
     batch_size: int = typer.Option(16, min=2, help="Rows in a batch."),
@@ -176,6 +204,7 @@ def peers(
     variants = {name: training_step(models[name], in_precision(losses[name])) for name in models}
     rounds = take_turns(variants, steps)
     trained = under_trainer(models, batch, steps, bf16)
+    inference = {f"{rows} row(s)": inference_rounds(models, batch, rows, steps, precision) for rows in (1, 32)}
     result = {
         "settings": {
             "towers": towers.value,
@@ -187,6 +216,10 @@ def peers(
         "machine": {**describe_machine(device), **_versions("open_clip_torch")},
         "milliseconds": {name: spread([1000 * x[name] for x in rounds]) for name in variants},
         "ours_over": {name: spread([x["ours"] / x[name] for x in rounds]) for name in variants if name != "ours"},
+        "inference_milliseconds": {
+            name: {model: spread([1000 * x[model] for x in turns]) for model in models}
+            for name, turns in inference.items()
+        },
         "under_trainer": spread([x["ours"] / x["VisionTextDualEncoder"] for x in trained]),
         "parameters": {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()},
     }
@@ -206,6 +239,9 @@ def _report(result: dict[str, Any]) -> str:
     lines += [line(f"  {name}", values, " ms", 1) for name, values in result["milliseconds"].items()]
     lines += [line(f"ours / {name}", values) for name, values in ratios.items()]
     lines.append(line("ours / VisionTextDualEncoder, both under Trainer", result["under_trainer"]))
+    lines.append("Embedding rows:")
+    for rows, times in result["inference_milliseconds"].items():
+        lines += [line(f"  {rows}, {name}", values, " ms", 1) for name, values in times.items()]
     if "open_clip" not in ratios:
         lines.append("open_clip is not installed (pip install open_clip_torch), so it was not measured.")
     return "\n".join(lines)

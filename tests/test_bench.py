@@ -154,6 +154,14 @@ def test_peers(bench):
     result = json.loads(answer.stdout)
     assert {"bare", "VisionTextDualEncoder"} <= set(result["ours_over"])
     assert all(x["median"] > 0 for x in (*result["ours_over"].values(), result["under_trainer"]))
+    assert set(result["inference_milliseconds"]) == {"1 row(s)", "32 row(s)"}
+
+
+def test_pictures(bench):
+    options = ["--towers", "tiny", "--batch-size", "4", "--rows-per-picture", "2", "--steps", "2", "--json"]
+    answer = CliRunner().invoke(bench.app, ["pictures", *options])
+    assert answer.exit_code == 0, answer.output
+    assert set(json.loads(answer.stdout)["ratios"]) == {"training", "evaluation"}
 
 
 @pytest.mark.slow
