@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -27,14 +28,15 @@ def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any
         model: A `Multimodal*` model.
         adapters: modality -> `r` (rank, 8), `alpha` (the update is scaled by alpha / r; 2 r), `dropout` (0), `dora`
             (whether magnitude and direction are learned apart; false) and `targets` (endings of the names of the layers
-            that get one; all linear layers, and convolutions that are not grouped).
+            that get one; all linear layers, and convolutions that are not grouped). Under DoRA a layer with a filter of
+            zeros, which has no direction, gets none.
 
     Raises:
         ImportError: if peft is not installed.
         ValueError: if a modality, a field or a target is unknown, a number makes no sense, or a tower is frozen.
     """
     if find_spec("peft") is None:
-        raise ImportError("Adapters need peft: pip install 'hf_multimodal[adapters]'.")
+        raise ImportError('Adapters need peft: pip install "hf_multimodal[adapters]".')
     from peft import LoraConfig, inject_adapter_in_model
 
     for modality, options in adapters.items():
@@ -54,7 +56,7 @@ def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any
             lora_alpha=options.get("alpha", 2 * rank),
             lora_dropout=dropout,
             use_dora=bool(options.get("dora", False)),
-            target_modules=_targets(modality, tower.backbone, options.get("targets")),
+            target_modules=_targets(modality, tower.backbone, options.get("targets"), bool(options.get("dora", False))),
         )
         tower.backbone.requires_grad_(False)
         inject_adapter_in_model(config, tower.backbone)
@@ -68,12 +70,13 @@ def _tower(model: PreTrainedModel, modality: str) -> Any:  # noqa: ANN401 (a Tow
     return body.towers[modality]
 
 
-def _targets(modality: str, backbone: nn.Module, wanted: list[str] | None) -> list[str]:
-    """Names the layers that get an adapter."""
+def _targets(modality: str, backbone: nn.Module, wanted: list[str] | None, divides: bool) -> list[str]:
+    """Names the layers that get an adapter: those of a kind that can, and whose filters' norms can be divided by."""
     fitting = [
         name
         for name, module in backbone.named_modules()
-        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
+        if (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
+        and not (divides and _has_zero_filter(module.weight))
     ]
     if wanted is None:
         return fitting
@@ -84,6 +87,11 @@ def _targets(modality: str, backbone: nn.Module, wanted: list[str] | None) -> li
                 f"{', '.join(sorted({name.rpartition('.')[2] for name in fitting}))}."
             )
     return [name for name in fitting if any(name == x or name.endswith(f".{x}") for x in wanted)]
+
+
+def _has_zero_filter(weight: torch.Tensor) -> bool:
+    """Whether an output of a layer is always its bias, as of filters that pretraining has left dead."""
+    return not bool((weight.detach().flatten(1) != 0).any(dim=1).all())
 
 
 def save_adapters(model: PreTrainedModel, folder: str | Path) -> list[str]:

@@ -52,6 +52,20 @@ def test_they_begin_as_nothing_and_merge_as_what_they_learned(image):
         assert not {name for name in changed if "running" in name or "norm" in name.lower()}
 
 
+def test_a_dead_filter_has_no_direction():
+    """MobileNetV2's pretrained weights have some; DoRA would divide by their norm."""
+    model = tiny_model(image="timm resnet")
+    modules = model.model.towers["image"].backbone.named_modules()
+    name, layer = next((name, module) for name, module in modules if isinstance(module, torch.nn.Conv2d))
+    with torch.no_grad():
+        layer.weight[0] = 0
+    batch = tiny_batch()
+    before = model(**batch).logits
+    add_adapters(model, {"image": {"r": 2, "dora": True}})
+    torch.testing.assert_close(model(**batch).logits, before, atol=1e-5, rtol=1e-5)
+    assert not any(name in x for x, _ in model.named_parameters() if "lora" in x)
+
+
 def test_saved_alone_and_loaded(tmp_path):
     model = tiny_model()
     plain = copy.deepcopy(model)
