@@ -69,8 +69,10 @@ def spread_captions(
 def row_texts(rows: datasets.Dataset | CaptionRows, column: str = "text") -> list[str | None]:
     """Returns the text of each row, without opening anything else of it."""
     if isinstance(rows, CaptionRows):
-        listed = column_values(rows.rows, column) or []
-        return [listed[row][place] if listed[row] else None for row, place in rows.places]
+        values = column_values(rows.rows, column) or []
+        if rows.column != column:
+            return [values[row] for row, _ in rows.places]
+        return [values[row][place] if values[row] else None for row, place in rows.places]
     return list(column_values(rows, column) or ())
 
 

@@ -147,7 +147,7 @@ class MultimodalCollator:
         """
         values = {}
         for modality in self.processor.modalities:
-            key = _picture_key(row.get(modality)) if opened is not None and modality == "image" else None
+            key = picture_key(row.get(modality)) if opened is not None and modality == "image" else None
             if opened is None or key is None:
                 values[modality] = self.read_value(row, row_id, modality)
                 continue
@@ -220,7 +220,7 @@ def presence_mask(columns: Mapping[str, Sequence[Any]]) -> torch.Tensor:
     return torch.tensor([[cell is not None for cell in cells] for cells in zip(*columns.values(), strict=True)])
 
 
-def _picture_key(cell: Any) -> Hashable:  # noqa: ANN401 (any cell)
+def picture_key(cell: Any) -> Hashable:  # noqa: ANN401 (any cell)
     """What two rows have in common that hold the same picture undecoded; None where it cannot be told."""
     if not isinstance(cell, Mapping):
         return None

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 POLICIES = ("raise", "skip", "as_missing")
-_LEAST_SEEN = 1000
 
 
 @dataclass(frozen=True)
@@ -135,59 +135,86 @@ class _Lacking:
 class TolerantCollator(MultimodalCollator):
     """Leaves faulty rows of a stream out of their batch, or what is faulty of them.
 
+    A batch keeps its size, which processes that train together rely on: in the place of a row that is left out stands
+    another of the batch, or of an earlier one.
+
     Args:
         policy: `skip` or `as_missing`, as in `without_faults`.
-        allowed: Share of the rows that may be faulty; of fewer than a thousand, as many as of a thousand.
-        log: File that gets a line for each, or None.
+        allowed: Share of the rows that may be faulty.
+        total: How many rows there are.
+        log: File that gets a line for each faulty row, by all processes and workers; None counts those of this one.
     """
 
     policy: str = field(default="skip", kw_only=True)
     allowed: float = field(default=0.01, kw_only=True)
+    total: int = field(default=0, kw_only=True)
     log: Path | None = field(default=None, kw_only=True)
-    _seen: int = field(default=0, init=False)
     _told: dict[str, FaultyRow] = field(default_factory=dict, init=False)
+    _spare: list[Row] = field(default_factory=list, init=False)
 
     def __call__(self, rows: Sequence[Row]) -> "BatchFeature":
         """Collates rows; see `MultimodalCollator`.
 
         Raises:
-            RowError: if no row of the batch is left.
+            RowError: if no row of the batch is left, nor was one before.
             ValueError: if more are faulty than may be.
         """
-        self._seen += len(rows)
         try:
-            return super().__call__(rows)
+            batch = super().__call__(rows)
         except RowError:
-            faulty = find_faulty_rows(rows, self, quiet=True)
-            if not faulty:  # a label, say, which no policy is for
+            faults = [next(iter(find_faulty_rows([row], self, quiet=True)), None) for row in rows]
+            if not any(faults):  # a label, say, which no policy is for
                 raise
-            self._note(faulty)
-            whole = self._without(rows, faulty)
-            if not whole:
+            self._note([fault for fault in faults if fault is not None])
+            kept = [self._without(row, fault) for row, fault in zip(rows, faults, strict=True)]
+            whole = [row for row in kept if row is not None]
+            stand_ins = whole or self._spare
+            if not stand_ins:
                 raise
-        return super().__call__(whole)
+            rows = [*whole, *islice(cycle(stand_ins), len(rows) - len(whole))]
+            batch = super().__call__(rows)
+        self._spare = list(rows[:1])
+        return batch
+
+    def for_evaluation(self) -> MultimodalCollator:
+        """Returns a collator that refuses faulty rows, as rows that are evaluated were checked."""
+        plain = MultimodalCollator(self.processor, self.label_schema, self.column_names, with_row_ids=self.with_row_ids)
+        return plain.for_evaluation()
+
+    def _without(self, row: Row, fault: FaultyRow | None) -> Row | None:
+        if fault is None:
+            return row
+        if self.policy == "skip" or not fault.is_usable:
+            return None
+        return {**row, **dict.fromkeys(fault.modalities)}
 
     def _note(self, faulty: Sequence[FaultyRow]) -> None:
-        new = [row for row in faulty if row.row_id not in self._told]
-        self._told.update({row.row_id: row for row in new})
-        if self.log is not None:
-            with self.log.open("a", encoding="utf-8") as lines:
-                lines.writelines(json.dumps({"split": "train", **asdict(row)}) + "\n" for row in new)
-        for row in new:
+        known = {**self._told, **(read_faulty_rows(self.log, "train") if self.log is not None else {})}
+        new = {row.row_id: row for row in faulty if row.row_id not in known}
+        for row in new.values():
             _logger.warning(row.reason)
-        if len(self._told) > self.allowed * max(self._seen, _LEAST_SEEN):
-            check_share(list(self._told.values()), self._seen, self.allowed, "streamed training")
-
-    def _without(self, rows: Sequence[Row], faulty: Sequence[FaultyRow]) -> list[Row]:
-        found = {row.row_id: row for row in faulty}
-        kept = []
-        for index, row in enumerate(rows):
-            fault = found.get(str(row.get(ROW_ID, index)))
-            if fault is None:
-                kept.append(row)
-            elif self.policy == "as_missing" and fault.is_usable:
-                kept.append({**row, **dict.fromkeys(fault.modalities)})
-        return kept
+        if self.log is not None and new:
+            with self.log.open("a", encoding="utf-8") as lines:
+                lines.writelines(json.dumps({"split": "train", **asdict(row)}) + "\n" for row in new.values())
+        self._told = {**known, **new}
+        if len(self._told) > self.allowed * self.total:
+            check_share(list(self._told.values()), self.total, self.allowed, "train")
 
 
-__all__ = ["POLICIES", "FaultyRow", "TolerantCollator", "check_share", "find_faulty_rows", "without_faults"]
+def read_faulty_rows(file: Path, split: str) -> dict[str, FaultyRow]:
+    """Reads what is known to be faulty in a split: row id -> fault; nothing if there is no such file."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    values = [json.loads(line) for line in lines]
+    rows = [value for value in values if value.pop("split") == split]
+    return {row["row_id"]: FaultyRow(**{**row, "modalities": tuple(row["modalities"])}) for row in rows}
+
+
+__all__ = [
+    "POLICIES",
+    "FaultyRow",
+    "TolerantCollator",
+    "check_share",
+    "find_faulty_rows",
+    "read_faulty_rows",
+    "without_faults",
+]

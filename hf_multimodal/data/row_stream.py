@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from itertools import chain, cycle, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
@@ -66,7 +67,8 @@ class RowStream(IterableDataset):
 
     Every process and each of its workers reads its own pieces of the source, and no other process or worker does. All
     of them yield equally many whole batches, so that no process waits for another in vain: who has fewer rows begins
-    again with its own. The order depends on seed and epoch alone, so a resumed run goes on with the same rows.
+    again with its own. A text that an item has in several rows stands in each. The order depends on seed and epoch
+    alone, so a run that is resumed with as many processes and workers goes on with the same rows.
 
     Args:
         rows: A stream as `load_rows(..., streaming=True)` returns it.
@@ -193,7 +195,9 @@ def survey(rows: datasets.IterableDataset, *, texts: str | None = None, has_ids:
     """
     light = rows.remove_columns([name for name in rows.column_names or () if name in MEDIA])
     sizes = [0] * rows.num_shards
-    folder = tempfile.mkdtemp(prefix="hf_multimodal-survey-")
+    cache = Path(datasets.config.HF_DATASETS_CACHE)
+    cache.mkdir(parents=True, exist_ok=True)  # on the disk, which the place of temporary files need not be
+    folder = tempfile.mkdtemp(prefix="hf_multimodal-survey-", dir=cache)
 
     def read() -> Iterator[dict[str, Any]]:
         for piece in range(len(sizes)):

@@ -113,11 +113,21 @@ class MultimodalPreTrainedModel(CarriesCode, PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a model, or with loading info a pair)
-        """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`."""
-        loaded = super().from_pretrained(*args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        """Loads a saved model; frozen towers come back frozen. Arguments as in `PreTrainedModel.from_pretrained`.
+
+        Raises:
+            ValueError: if its towers have adapters beside their weights, as those of a checkpoint.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)  # typed as a model alone
+        model, info = loaded
+        if any(".lora_" in name for name in info["unexpected_keys"]):
+            raise ValueError(
+                "This is a checkpoint of a training with adapters, which are not merged into its weights yet: resume "
+                "the training, or load what MultimodalTrainer.save_model or the run has saved in the end."
+            )
         model.freeze()
-        return loaded
+        return (model, info) if wants_info else model
 
     def freeze(self) -> None:
         """Stops gradients to what is not trained; loading makes every parameter trainable."""

@@ -3,6 +3,7 @@
 """Low-rank adapters of towers, by peft: trained in the place of a backbone's weights, saved alone and merged."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ _NAME = "default"  # as peft calls the only one
 def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any]]) -> None:
     """Puts low-rank adapters beside the linear and convolution layers of towers, and freezes the layers themselves.
 
-    What follows the backbones (projections, fusion, head) is trained as before. LoRA is that of Hu et al. 2021, DoRA
-    that of Liu et al. 2024.
+    What follows the backbones (projections, fusion, head) is trained as before. Checkpoints hold both apart, and are to
+    be resumed, not loaded; `MultimodalTrainer.save_model` and a run save them merged, as `merge_adapters` does. LoRA is
+    that of Hu et al. 2021, DoRA that of Liu et al. 2024.
 
     Args:
         model: A `Multimodal*` model.
@@ -43,14 +45,10 @@ def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any
         tower = _tower(model, modality)
         if tower.frozen:
             raise ValueError(f"The {modality} tower is frozen, so its adapter would not learn: leave frozen out.")
-        for name in options:
-            check_known(f"field of the {modality} tower's adapter", name, FIELDS)
+        if getattr(tower.backbone, "peft_config", None):
+            raise ValueError(f"The {modality} tower has an adapter already: call merge_adapters first.")
+        _check_options(modality, options)
         rank, dropout = options.get("r", 8), options.get("dropout", 0.0)
-        if not isinstance(rank, int) or rank < 1 or not 0 <= dropout < 1:
-            raise ValueError(
-                f"The {modality} tower's adapter has r={rank}, dropout={dropout}: r is a whole number from 1 on, "
-                "dropout is from 0 to below 1."
-            )
         config = LoraConfig(
             r=rank,
             lora_alpha=options.get("alpha", 2 * rank),
@@ -62,6 +60,28 @@ def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any
         inject_adapter_in_model(config, tower.backbone)
         tower.keeps_statistics = True  # which no adapter holds
         tower.train(tower.training)
+
+
+def _check_options(modality: str, options: Any) -> None:  # noqa: ANN401 (any YAML value)
+    """Refuses what no adapter is made of."""
+    if not isinstance(options, Mapping):
+        raise ValueError(f"The {modality} tower's adapter is {options!r}: give its fields, as {{r: 8}}, or {{}}.")
+    for name in options:
+        check_known(f"field of the {modality} tower's adapter", name, FIELDS)
+    rank, dropout, targets = options.get("r", 8), options.get("dropout", 0.0), options.get("targets")
+    alpha = options.get("alpha", 1)
+    numbers = all(isinstance(x, (int, float)) and not isinstance(x, bool) for x in (rank, dropout, alpha))
+    if not numbers or rank != int(rank) or rank < 1 or not 0 <= dropout < 1 or alpha <= 0:
+        raise ValueError(
+            f"The {modality} tower's adapter has r={rank}, alpha={alpha}, dropout={dropout}: r is a whole number from "
+            "1 on, alpha is above 0, dropout is from 0 to below 1."
+        )
+    if targets is not None and (
+        isinstance(targets, str) or not targets or not all(isinstance(x, str) for x in targets)
+    ):
+        raise ValueError(
+            f"The {modality} tower's adapter has targets={targets!r}: give a list of endings of layers' names."
+        )
 
 
 def _tower(model: PreTrainedModel, modality: str) -> Any:  # noqa: ANN401 (a Tower)
@@ -78,6 +98,11 @@ def _targets(modality: str, backbone: nn.Module, wanted: list[str] | None, divid
         if (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1))
         and not (divides and _has_zero_filter(module.weight))
     ]
+    if not fitting:
+        raise ValueError(
+            f"The {modality} tower ({type(backbone).__name__}) has no linear layer or convolution that could get an "
+            "adapter: train it whole, or freeze it."
+        )
     if wanted is None:
         return fitting
     for ending in wanted:
@@ -151,6 +176,19 @@ def load_adapters(model: PreTrainedModel, folder: str | Path) -> None:
             )
 
 
+def has_adapters(model: PreTrainedModel) -> bool:
+    """Whether a model has adapters that are not merged."""
+    body: Any = getattr(model, model.base_model_prefix, model)
+    return any(getattr(tower.backbone, "peft_config", None) for tower in body.towers.values())
+
+
+def copy_merged(model: PreTrainedModel) -> PreTrainedModel:
+    """Returns a copy of a model with its adapters merged, on the CPU; the model itself keeps them apart."""
+    copied = deepcopy(model).to("cpu")  # type: ignore[arg-type]  # annotated for a model's class
+    merge_adapters(copied)
+    return copied
+
+
 def merge_adapters(model: PreTrainedModel) -> None:
     """Adds every adapter to the layer that it stands beside, and takes it away: the model is a plain one again."""
     if find_spec("peft") is None:
@@ -172,4 +210,13 @@ def merge_adapters(model: PreTrainedModel) -> None:
         tower.backbone.__dict__.pop("peft_config", None)
 
 
-__all__ = ["ADAPTERS", "FIELDS", "add_adapters", "load_adapters", "merge_adapters", "save_adapters"]
+__all__ = [
+    "ADAPTERS",
+    "FIELDS",
+    "add_adapters",
+    "copy_merged",
+    "has_adapters",
+    "load_adapters",
+    "merge_adapters",
+    "save_adapters",
+]

@@ -55,7 +55,7 @@ class MultimodalTrainingArguments(TrainingArguments):
     )
     tower_layer_decay: float | None = field(default=None, metadata={"help": "Of each block to the one after it."})
     head_learning_rate: float | None = field(default=None, metadata={"help": "Learning rate of the head."})
-    adapters: dict[str, Any] | str | None = field(default=None, metadata={"help": "Low-rank adapters of towers."})
+    adapters: dict[str, Any] | None = field(default=None, metadata={"help": "Low-rank adapters of towers."})
     gradient_cache_size: int | None = field(default=None, metadata={"help": "Of retrieval: rows encoded at a time."})
     rows_per_picture: int = field(default=1, metadata={"help": "Rows of one picture that stand together."})
     soup_checkpoints: int = field(default=0, metadata={"help": "Checkpoints that are tried for a greedy soup."})
@@ -75,6 +75,8 @@ class MultimodalTrainingArguments(TrainingArguments):
                 "remove_unused_columns=True would drop the raw text and image columns before the collator reads them: "
                 "leave it False."
             )
+        if self.adapters is not None and not isinstance(self.adapters, dict):
+            raise ValueError(f"adapters={self.adapters!r}: give a mapping of modality to fields: {{text: {{r: 8}}}}.")
         if self.rows_per_picture < 1:
             raise ValueError(f"rows_per_picture={self.rows_per_picture}: give 1 or more.")
         if self.rows_per_picture > 1 and self.train_sampling_strategy != "random":

@@ -85,7 +85,7 @@ def _drawing(num_samples: int, generation: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"num_samples={num_samples} draws texts, num_beams={generation['num_beams']} searches for them: give one."
         )
-    return {**generation, "do_sample": True, "num_return_sequences": num_samples}
+    return {**generation, "num_beams": 1, "do_sample": True, "num_return_sequences": num_samples}
 
 
 def score_texts(

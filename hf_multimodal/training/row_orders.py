@@ -10,6 +10,8 @@ from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from hf_multimodal.data.captions import CaptionRows, row_texts
+from hf_multimodal.data.collator import picture_key
+from hf_multimodal.data.loading import MEDIA
 
 _AT_ONCE = 1000
 
@@ -64,10 +66,10 @@ def picture_keys(rows: Any) -> list[int]:  # noqa: ANN401 (a Dataset or CaptionR
         ValueError: if the rows have no pictures.
     """
     whole = rows.rows if isinstance(rows, CaptionRows) else rows
-    if "image" not in whole.column_names:
+    if "image" not in (getattr(whole, "column_names", None) or ()):
         raise ValueError("training.rows_per_picture is for rows with pictures, and these have none: leave it out.")
-    cells = (row["image"] or {} for row in whole.select_columns(["image"]))
-    keys = [hash(cell.get("bytes") or cell.get("path") or index) for index, cell in enumerate(cells)]
+    pictures = whole.select_columns(["image"]).cast_column("image", MEDIA["image"])
+    keys = [hash(picture_key(row["image"]) or index) for index, row in enumerate(pictures)]
     return [keys[row] for row, _ in rows.places] if isinstance(rows, CaptionRows) else keys
 
 

@@ -19,7 +19,7 @@ from transformers.utils import CONFIG_NAME
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
-from hf_multimodal.data.faulty_rows import TolerantCollator
+from hf_multimodal.data.faulty_rows import TolerantCollator, read_faulty_rows
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.row_stream import RowStream
@@ -47,7 +47,7 @@ from hf_multimodal.training.output_folder import (
 )
 from hf_multimodal.training.row_checks import check_splits
 from hf_multimodal.training.run_checks import check_run
-from hf_multimodal.training.run_config import RunConfig
+from hf_multimodal.training.run_config import SPLITS, RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits, open_stream
 from hf_multimodal.training.soup import cook_soup
 from hf_multimodal.training.stall_watch import bounded_meeting
@@ -112,10 +112,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     if state.is_main_process:
         prepare_output_folder(folder, overwrite=overwrite)
         config.save(folder / RUN_FILE)
-        if faulty:
-            write_whole(folder / FAULTY_ROWS, "".join(json.dumps(row) + "\n" for row in faulty))
-        elif not config.data.streaming:
-            (folder / FAULTY_ROWS).unlink(missing_ok=True)  # of rows that were mended before it was resumed
+        _write_faulty(folder / FAULTY_ROWS, faulty, config.data.streaming)
     state.wait_for_everyone()
     has_begun = resume and bool(list_checkpoints(folder / CHECKPOINTS))
     trainer.train(resume_from_checkpoint=True if has_begun else None)
@@ -215,7 +212,7 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
     rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
     if stream is not None:
         rows_of = {"train": stream.for_process(config, arguments), **rows_of}
-        collator = _tolerant(collator, config)
+        collator = _tolerant(collator, config, sum(stream.survey.sizes))
     if arguments.feature_cache is not None:
         collator = cache_features(
             model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
@@ -236,7 +233,7 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
     return _Built(trainer, splits, rows_of, faulty)
 
 
-def _tolerant(collator: MultimodalCollator, config: RunConfig) -> MultimodalCollator:
+def _tolerant(collator: MultimodalCollator, config: RunConfig, total: int) -> MultimodalCollator:
     """Returns the collator of a stream, whose faulty rows are found as they come."""
     data = config.data
     if data.faulty_rows == "raise":
@@ -247,6 +244,7 @@ def _tolerant(collator: MultimodalCollator, config: RunConfig) -> MultimodalColl
         collator.column_names,
         policy=data.faulty_rows,
         allowed=data.max_faulty_share,
+        total=total,
         log=Path(config.output_dir).resolve() / FAULTY_ROWS,
     )
 
@@ -306,11 +304,19 @@ def _add_text_scores(
             metrics[role].update(scores)
 
 
+def _write_faulty(file: Path, faulty: list[dict[str, Any]], is_streaming: bool) -> None:
+    """Writes down what was found before training, beside what a stream that is resumed has met so far."""
+    met = read_faulty_rows(file, "train").values() if is_streaming else ()
+    told = [*({"split": "train", **asdict(row)} for row in met), *faulty]
+    if told:
+        write_whole(file, "".join(json.dumps(row) + "\n" for row in told))
+    else:
+        file.unlink(missing_ok=True)  # of rows that were mended before the run was resumed
+
+
 def _count_faulty(folder: Path) -> int:
-    """Counts the rows that were found faulty, of a stream by several processes and in several epochs."""
-    file = folder / FAULTY_ROWS
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return len({(row["split"], row["row_id"]) for row in map(json.loads, lines)})
+    """Counts the rows that were found faulty: two workers may both have written the same down."""
+    return sum(len(read_faulty_rows(folder / FAULTY_ROWS, role)) for role in SPLITS)
 
 
 def _count_rows(rows_of: Mapping[str, Any]) -> dict[str, int]:

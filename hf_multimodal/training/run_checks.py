@@ -54,7 +54,7 @@ def check_run(config: RunConfig) -> None:
 
 def _check_faulty_rows(data: DataConfig) -> None:
     check_known("value of data.faulty_rows", data.faulty_rows, POLICIES)
-    if data.faulty_rows != "raise" and not data.check_rows:
+    if data.faulty_rows != "raise" and not data.check_rows and not data.streaming:
         raise ValueError(f"data.faulty_rows={data.faulty_rows} needs to open every row first: leave check_rows true.")
     share = data.max_faulty_share
     if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 <= share <= 1:
@@ -63,12 +63,18 @@ def _check_faulty_rows(data: DataConfig) -> None:
 
 def _check_streaming(config: RunConfig) -> None:
     """Refuses what needs the training rows more than once, or in another order."""
+    if "[" in config.data.splits["train"]:
+        raise ValueError(
+            f"data.splits.train={config.data.splits['train']}: a slice cannot be streamed: name the whole split, or "
+            "leave data.streaming out."
+        )
     if "train" in config.data.limit:
         raise ValueError(
             "data.limit.train takes rows at random, which a stream cannot: leave it or data.streaming out."
         )
-    for name in ("feature_cache", "train_sampling_strategy", "rows_per_picture"):
-        if config.training.get(name):
+    for name in ("feature_cache", "train_sampling_strategy", "rows_per_picture", "auto_find_batch_size"):
+        default = MultimodalTrainingArguments.__dataclass_fields__[name].default
+        if config.training.get(name, default) != default:
             raise ValueError(f"training.{name} is not for data.streaming: leave one of them out.")
 
 
@@ -123,6 +129,8 @@ def _check_pretraining(config: RunConfig) -> None:
             f"{', '.join(PRETRAINING_OBJECTIVES)}."
         )
     _check_label_smoothing(config, "leave it out")
+    if config.training.get("rows_per_picture", 1) != 1:
+        raise ValueError("training.rows_per_picture is not for pretraining, which hides other parts in each row.")
     options = masking_options(config.data.masking)
     if not isinstance(options["whole_words"], bool):
         raise ValueError(f"data.masking.whole_words holds {options['whole_words']!r}: it is true or false.")

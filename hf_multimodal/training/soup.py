@@ -22,7 +22,8 @@ Weights = Mapping[str, torch.Tensor]
 def cook_soup(trainer: MultimodalTrainer, count: int) -> list[str]:
     """Averages the last checkpoints greedily, by their scores on the validation rows, and leaves the mean in the model.
 
-    They are tried from the best one on; each is kept if the mean of all that are kept is not worse with it.
+    They are tried from the best one on; each is kept if the mean of all that are kept is not worse with it. Of adapters
+    their factors are averaged, not the updates that these come to.
 
     Args:
         trainer: After its training; `metric_for_best_model` chooses.

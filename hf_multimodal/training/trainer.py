@@ -23,7 +23,7 @@ from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.data.row_stream import RowStream
 from hf_multimodal.evaluation.metrics import build_compute_metrics, metric_names
 from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
-from hf_multimodal.training.adapters import add_adapters
+from hf_multimodal.training.adapters import add_adapters, copy_merged, has_adapters
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.callbacks import FindBest, OwnSpecialTokens, TellEpoch
 from hf_multimodal.training.checkpoints import WholeCheckpoints
@@ -154,6 +154,20 @@ class MultimodalTrainer(WholeCheckpoints):
         with self._watch:
             return super().train(*args, **kwargs)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Saves model and processor; one with adapters is saved with these merged, unless it is a checkpoint."""
+        model = cast(PreTrainedModel, self.accelerator.unwrap_model(self.model))
+        if _internal_call or not has_adapters(model):
+            super().save_model(output_dir, _internal_call)
+            return
+        merged = copy_merged(model)
+        if self.args.should_save:
+            target = output_dir or cast(str, self.args.output_dir)
+            merged.save_pretrained(target)
+            cast(Any, self.processing_class).save_pretrained(target)
+        if self.args.push_to_hub:
+            self.push_to_hub(commit_message="Model save")
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (as overridden)
         with self._watch.paused():  # one process writes, and the others wait as long as it takes
             super()._save_checkpoint(*args, **kwargs)
@@ -206,7 +220,7 @@ class MultimodalTrainer(WholeCheckpoints):
     def get_train_dataloader(self) -> DataLoader:
         """Builds the loader of training; a `RowStream` knows what this process and its workers read of it."""
         if not isinstance(self.train_dataset, RowStream):
-            return super().get_train_dataloader()
+            return self._with_own_seeds(super().get_train_dataloader())
         workers = self.args.dataloader_num_workers
         loader = DataLoader(
             self.train_dataset,
@@ -217,8 +231,15 @@ class MultimodalTrainer(WholeCheckpoints):
             persistent_workers=self.args.dataloader_persistent_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor if workers else None,
         )
+        self._with_own_seeds(loader)
         # of one process, as it were: its rows are its own already
         return prepare_data_loader(loader, self.args.device, 1, 0, put_on_device=True, dispatch_batches=False)
+
+    def _with_own_seeds(self, loader: DataLoader) -> DataLoader:
+        """Seeds workers that stay alive apart: they draw once from the model's own chance, resumed at another time."""
+        if self.args.dataloader_persistent_workers and loader.generator is None:
+            loader.generator = torch.Generator().manual_seed(self.args.seed)
+        return loader
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:  # noqa: ANN401 (as overridden)
         """Builds the loader of an evaluation, in which the collator draws nothing at random."""
@@ -232,8 +253,9 @@ class MultimodalTrainer(WholeCheckpoints):
         collator: Any = self.data_collator
         if hasattr(collator, "for_evaluation"):
             alone = collator.for_evaluation()
-            # several GPUs of one process cut every tensor into equal parts, row by row
-            self.data_collator = replace(alone, share_pictures=False) if self.args.n_gpu > 1 else alone
+            # several GPUs of one process, and accelerate of a stream, cut every tensor row by row
+            is_cut = self.args.n_gpu > 1 or isinstance(dataset, IterableDataset)
+            self.data_collator = replace(alone, share_pictures=False) if is_cut else alone
         try:
             return build(dataset)
         finally:
@@ -316,7 +338,11 @@ class MultimodalTrainer(WholeCheckpoints):
             architecture=architecture_of(model),
             metrics={"validation": measured} if measured else {},
             training=self.training_facts(),
-            sizes={split: len(rows) for split, rows in sizes.items() if hasattr(rows, "__len__")},
+            sizes={
+                split: rows.num_rows if isinstance(rows, RowStream) else len(rows)
+                for split, rows in sizes.items()
+                if hasattr(rows, "__len__")
+            },
             source=dataset if isinstance(dataset, str) else None,
             metadata={key: value for key, value in header.items() if value is not None},
         )

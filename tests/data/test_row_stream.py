@@ -171,25 +171,44 @@ class TestFaultyRows:
 
     @staticmethod
     def collator(**options):
-        return TolerantCollator(tiny_processor(), None, **options)
+        return TolerantCollator(tiny_processor(), None, **{"total": 1000, "with_row_ids": True, **options})
 
-    def test_they_are_left_out(self, tmp_path):
-        collate = self.collator(log=tmp_path / "faulty.jsonl", with_row_ids=True)
-        for _ in range(2):  # told once
-            assert collate(self.ROWS)["row_ids"] == ["b"]
-        told = [json.loads(line) for line in (tmp_path / "faulty.jsonl").read_text().splitlines()]
+    def test_they_are_left_out_and_the_batch_keeps_its_size(self, tmp_path):
+        log = tmp_path / "faulty.jsonl"
+        for collate in (self.collator(log=log), self.collator(log=log)):  # as two workers do: told once
+            assert collate(self.ROWS)["row_ids"] == ["b", "b", "b"]
+        told = [json.loads(line) for line in log.read_text().splitlines()]
         assert [(row["row_id"], row["modalities"]) for row in told] == [("a", ["image"]), ("c", [])]
 
     def test_what_is_faulty_is_left_out(self):
-        batch = self.collator(policy="as_missing", with_row_ids=True)(self.ROWS)
-        assert batch["row_ids"] == ["a", "b"]
-        assert batch["modality_mask"].tolist() == [[True, False], [True, True]]
+        batch = self.collator(policy="as_missing")(self.ROWS)
+        assert batch["row_ids"] == ["a", "b", "a"]
+        assert batch["modality_mask"].tolist() == [[True, False], [True, True], [True, False]]
+
+    def test_rows_of_one_id_are_told_apart_by_their_place(self):
+        rows = [{**row, "row_id": "same"} for row in self.ROWS]
+        batch = self.collator()(rows)
+        assert batch["modality_mask"].tolist() == [[True, True]] * 3  # the good one is not taken for a bad one
 
     def test_too_many(self):
-        collate = self.collator(allowed=0.001)
-        with pytest.raises(ValueError, match="2 of 3 streamed training rows cannot be used.*max_faulty_share=0.001"):
-            collate(self.ROWS)
+        with pytest.raises(ValueError, match="2 of 100 train rows cannot be used.*max_faulty_share=0.01"):
+            self.collator(total=100)(self.ROWS)
+
+    def test_all_workers_count_together(self, tmp_path):
+        rows = [{**self.ROWS[0], "row_id": str(i)} for i in range(3)]
+        for i in range(2):
+            self.collator(total=200, log=tmp_path / "log")([rows[i], self.ROWS[1]])
+        with pytest.raises(ValueError, match="3 of 200 train rows"):
+            self.collator(total=200, log=tmp_path / "log")([rows[2], self.ROWS[1]])
 
     def test_nothing_is_left_of_a_batch(self):
+        """A row of the batch before stands in; where there was none, the run ends."""
+        collate = self.collator()
         with pytest.raises(RowError, match="Row 'a', column 'image'"):
-            self.collator(allowed=1.0)(self.ROWS[:1])
+            collate(self.ROWS[:1])
+        collate(self.ROWS[1:2])
+        assert collate(self.ROWS[:1])["row_ids"] == ["b"]
+
+    def test_evaluation_is_not_tolerant(self):
+        with pytest.raises(RowError, match="Row 'a', column 'image'"):
+            self.collator().for_evaluation()(self.ROWS)

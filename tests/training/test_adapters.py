@@ -3,16 +3,17 @@
 """Low-rank adapters of towers: what is trained, merged, saved alone and loaded again."""
 
 import copy
+import shutil
 
 import pytest
 import torch
 from transformers import BertConfig
 
-from hf_multimodal import MultimodalForClassification
+from hf_multimodal import MultimodalForClassification, MultimodalTrainer, MultimodalTrainingArguments
 from hf_multimodal.training.adapters import add_adapters, load_adapters, merge_adapters, save_adapters
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
-from tests.tiny import tiny_batch, tiny_model
+from tests.tiny import tiny_batch, tiny_model, tiny_processor
 from tests.training.tiny_run import tiny_run
 
 BOTH = {"text": {"r": 2}, "image": {"r": 2, "dora": True}}
@@ -98,8 +99,27 @@ def test_a_run(tmp_path):
     facts = result.metrics["training"]
     assert facts["trainable_parameters"] < facts["parameters"]
     weights = (result.folder / "model.safetensors").read_bytes()
-    again = train(RunConfig.from_dict(values), resume=True)
+    checkpoints = sorted((result.folder / "checkpoints").glob("checkpoint-*"))
+    with pytest.raises(ValueError, match="a checkpoint of a training with adapters, which are not merged"):
+        MultimodalForClassification.from_pretrained(checkpoints[-1])
+    shutil.rmtree(max(checkpoints, key=lambda path: int(path.name.partition("-")[2])))
+    again = train(RunConfig.from_dict(values), resume=True)  # of the second epoch
     assert (again.folder / "model.safetensors").read_bytes() == weights
+
+
+def test_the_trainer_saves_them_merged(tmp_path):
+    model = tiny_model(num_labels=2)
+    arguments = MultimodalTrainingArguments(str(tmp_path / "run"), adapters={"text": {"r": 2}}, report_to="none")
+    trainer = MultimodalTrainer(model, arguments, processing_class=tiny_processor(), train_dataset=[])
+    trained(model)
+    expected = model(**tiny_batch()).logits
+    trainer.save_model(str(tmp_path / "saved"))
+    loaded = MultimodalForClassification.from_pretrained(tmp_path / "saved").eval()
+    torch.testing.assert_close(loaded(**tiny_batch()).logits, expected, atol=1e-5, rtol=1e-5)
+    assert (tmp_path / "saved" / "processor_config.json").is_file()
+    assert any("lora_" in name for name, _ in model.named_parameters())  # which goes on learning
+    with pytest.raises(ValueError, match="The text tower has an adapter already: call merge_adapters first"):
+        add_adapters(model, {"text": {}})
 
 
 @pytest.mark.parametrize(
@@ -109,6 +129,10 @@ def test_a_run(tmp_path):
         ({"text": {"rank": 2}}, "Unknown field of the text tower's adapter 'rank'"),
         ({"text": {"r": 0}}, "The text tower's adapter has r=0"),
         ({"text": {"dropout": 1.0}}, "dropout=1.0: r is a whole number"),
+        ({"text": {"alpha": 0}}, "alpha=0, dropout=0.0"),
+        ({"text": {"r": True}}, "has r=True"),
+        ({"text": None}, "The text tower's adapter is None: give its fields"),
+        ({"text": {"targets": "query"}}, "has targets='query': give a list of endings"),
         ({"text": {"targets": ["q_proj"]}}, "The text tower has no linear layer or convolution named 'q_proj': it has"),
     ],
 )

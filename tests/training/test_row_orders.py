@@ -4,6 +4,7 @@
 
 import itertools
 
+import datasets
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.row_orders import LengthOrder, PictureOrder, picture_keys, text_lengths
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
-from tests.tiny import tiny_processor
+from tests.tiny import tiny_pictures, tiny_processor
 from tests.training.test_run_generation import caption_run
 from tests.training.tiny_run import tiny_run
 
@@ -36,6 +37,13 @@ def test_lengths_of_captions():
     assert len(counts) == 3
     assert counts[1] == counts[0] + 2
     assert counts[2] < counts[0]
+
+
+def test_lengths_of_questions_with_several_answers():
+    rows = [{"asked": "a b c", "said": ["x", "y"]}, {"asked": "a", "said": ["x"]}]
+    loaded = load_rows(rows, split=None, columns={"text": "asked", "label": "said"})
+    counts = text_lengths(spread_captions(loaded, column="label"), tiny_processor())
+    assert counts[0] == counts[1] == counts[2] + 2
 
 
 def test_neighbours_are_about_as_long():
@@ -85,6 +93,8 @@ def test_the_same_picture():
     keys = picture_keys(rows)
     assert keys[0] == keys[2]
     assert len(set(keys)) == 4
+    decoded = datasets.Dataset.from_dict({"image": [tiny_pictures(1)[0]] * 2}).cast_column("image", datasets.Image())
+    assert len(set(picture_keys(decoded))) == 1
     with pytest.raises(ValueError, match="rows_per_picture is for rows with pictures"):
         picture_keys(load_rows([{"said": "a"}], split=None, columns={"text": "said"}))
 

@@ -3,6 +3,8 @@
 """Runs whose training rows are streamed."""
 
 import json
+import math
+import shutil
 
 import datasets
 import pytest
@@ -16,6 +18,7 @@ from hf_multimodal.training.run_config import RunConfig
 from tests.training.test_distributed import launch, metrics_of
 from tests.training.test_distributed import train as train_launched
 from tests.training.test_run_pretraining import pretraining_run
+from tests.training.test_run_retrieval import retrieval_run
 from tests.training.tiny_run import tiny_run
 
 ROWS = {"train": 40, "validation": 12, "test": 12}
@@ -50,9 +53,34 @@ def test_a_run(source, tmp_path):
     assert "Rows: 40 train, 12 validation" in (result.folder / "README.md").read_text()
 
 
-def test_what_is_hidden_follows_the_epoch(source, tmp_path):
+def test_pretraining(source, tmp_path):
     values = streaming_run(tmp_path / "run", source, pretraining_run)
-    assert train(RunConfig.from_dict(values)).metrics["training"]["skipped_steps"] == 0
+    result = train(RunConfig.from_dict(values))
+    assert result.sizes["train"] > 2 * ROWS["train"]  # a row of each caption
+    assert result.metrics["training"]["steps"] == math.ceil(result.sizes["train"] / 8)
+
+
+def test_resumed_within_an_epoch(source, tmp_path):
+    """Workers that stay alive draw their seeds apart, so the model's own chance is the same."""
+    values = streaming_run(tmp_path / "whole", source)
+    values["training"].update(
+        num_train_epochs=3,
+        dataloader_num_workers=2,
+        dataloader_persistent_workers=True,
+        save_strategy="steps",
+        eval_strategy="steps",
+        save_steps=4,
+        eval_steps=4,
+        save_total_limit=None,
+    )
+    whole = train(RunConfig.from_dict(values)).folder
+    broken = tmp_path / "broken"
+    shutil.copytree(whole, broken)
+    for step in (8, 12, 16, 18):
+        shutil.rmtree(broken / "checkpoints" / f"checkpoint-{step}", ignore_errors=True)
+    (broken / "model.safetensors").unlink()
+    again = train(RunConfig.from_dict({**values, "output_dir": str(broken)}), resume=True).folder
+    assert (again / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
 @pytest.mark.distributed
@@ -81,11 +109,37 @@ def spoilt(source, tmp_path_factory):
 @pytest.mark.parametrize("policy", ["skip", "as_missing"])
 def test_a_faulty_row(spoilt, policy, tmp_path):
     values = streaming_run(tmp_path / "run", spoilt)
-    values["data"]["faulty_rows"] = policy
+    values["data"].update(faulty_rows=policy, max_faulty_share=0.05, check_rows=False)
+    values["training"].update(num_train_epochs=2, dataloader_num_workers=2)
     result = train(RunConfig.from_dict(values))
     told = [json.loads(line) for line in (result.folder / "faulty_rows.jsonl").read_text().splitlines()]
     assert [(row["split"], row["modalities"]) for row in told] == [("train", ["image"])]
     assert result.metrics["training"]["faulty_rows"] == 1
+
+
+def test_a_faulty_row_in_a_batch_of_its_own(spoilt, tmp_path):
+    values = streaming_run(tmp_path / "run", spoilt)
+    values["data"].update(faulty_rows="skip", max_faulty_share=0.05)
+    values["training"].update(per_device_train_batch_size=1, gradient_accumulation_steps=8)
+    assert train(RunConfig.from_dict(values)).metrics["training"]["faulty_rows"] == 1
+
+
+@pytest.mark.distributed
+def test_a_faulty_row_of_one_process_leaves_batches_as_large(spoilt, tmp_path):
+    """Retrieval's processes exchange rows, equally many each."""
+    values = streaming_run(tmp_path / "run", spoilt, retrieval_run)
+    values["data"].update(faulty_rows="skip", max_faulty_share=0.05)
+    values["data"]["columns"]["text"] = "statement"
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
+    train_launched(tmp_path)
+    assert metrics_of(tmp_path / "run")["training"]["faulty_rows"] == 1
+
+
+def test_too_many_faulty_rows(spoilt, tmp_path):
+    values = streaming_run(tmp_path / "run", spoilt)
+    values["data"]["faulty_rows"] = "skip"
+    with pytest.raises(ValueError, match="1 of 40 train rows cannot be used.*max_faulty_share=0.01"):
+        train(RunConfig.from_dict(values))
 
 
 def test_a_faulty_row_ends_a_run_by_default(spoilt, tmp_path):
@@ -97,6 +151,8 @@ def test_a_faulty_row_ends_a_run_by_default(spoilt, tmp_path):
     ("section", "key", "value", "message"),
     [
         ("data", "limit", {"train": 8}, "data.limit.train takes rows at random, which a stream cannot"),
+        ("data", "splits", {"train": "train[:8]"}, "a slice cannot be streamed"),
+        ("training", "auto_find_batch_size", True, "training.auto_find_batch_size is not for data.streaming"),
         ("data", "shuffle_buffer", 0, "data.shuffle_buffer holds 0: it is a whole number, 1 or more"),
         ("training", "feature_cache", "features", "training.feature_cache is not for data.streaming"),
     ],
