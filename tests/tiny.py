@@ -3,7 +3,9 @@
 """Builders of tiny towers, models, processors and batches (width at most 32) for all tests."""
 
 import numpy as np
+import pytest
 import torch
+from packaging.version import Version
 from PIL import Image
 from transformers import AutoConfig
 
@@ -16,6 +18,9 @@ from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeries
 
 TEXTS = ["a red square", "a blue circle left of a red square", "the blue circle"]
 SIDE = 32  # of every tiny picture, in pixels
+needs_dynamo = pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.11"), reason="torch.compile follows transformers' wrappers from 2.11 on"
+)
 
 _ENCODER = {
     "vocab_size": 32,

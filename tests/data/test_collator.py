@@ -12,7 +12,7 @@ from transformers import BatchFeature
 
 from hf_multimodal.data.collator import MultimodalCollator, RowError
 from hf_multimodal.data.labels import LabelSchema
-from tests.tiny import TEXTS, tiny_model, tiny_pictures, tiny_processor
+from tests.tiny import TEXTS, needs_dynamo, tiny_model, tiny_pictures, tiny_processor
 
 
 class FakeProcessor:
@@ -149,7 +149,7 @@ class TestSharedPictures:
         assert "picture_indices" not in MultimodalCollator(tiny_processor(), share_pictures=True)(rows)
 
     @pytest.mark.parametrize("image", ["timm vit", "timm resnet"])
-    @pytest.mark.parametrize("mode", ["evaluation", "compiled", "training"])
+    @pytest.mark.parametrize("mode", ["evaluation", pytest.param("compiled", marks=needs_dynamo), "training"])
     def test_the_same_logits_and_gradients(self, image, mode):
         losses, gradients = [], []
         for share in (False, True):

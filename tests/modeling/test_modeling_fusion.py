@@ -11,7 +11,7 @@ from hf_multimodal.modeling.modeling_fusion import FUSION_CLASSES
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification, MultimodalModel
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.modeling_pooled_fusion import JointPooler
-from tests.tiny import SIDE, tiny_batch, tiny_model
+from tests.tiny import SIDE, needs_dynamo, tiny_batch, tiny_model
 
 B, H = 2, 16
 LENGTHS = {"text": 5, "image": 4}
@@ -223,6 +223,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-7, rtol=1e-5)
 
 
+@needs_dynamo
 @pytest.mark.parametrize("fusion", FUSION_CLASSES)
 def test_compiles_without_a_graph_break(fusion):
     """Whole, in training, with rows that lack a modality; `fullgraph` raises at the first break."""
