@@ -1,9 +1,11 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Opens every row of a run before its first step, shared out over the processes."""
+"""Rows of a run that cannot be used: found before its first step, or as they come out of a stream, and written down."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -12,8 +14,16 @@ from accelerate.utils import gather_object
 
 from hf_multimodal.data.captions import CaptionRows, spread_captions
 from hf_multimodal.data.collator import MultimodalCollator, check_rows
-from hf_multimodal.data.faulty_rows import check_share, find_faulty_rows, without_faults
-from hf_multimodal.training.run_config import DataConfig
+from hf_multimodal.data.faulty_rows import (
+    TolerantCollator,
+    check_share,
+    find_faulty_rows,
+    read_faulty_rows,
+    without_faults,
+)
+from hf_multimodal.data.whole_files import write_whole
+from hf_multimodal.training.output_folder import FAULTY_ROWS
+from hf_multimodal.training.run_config import SPLITS, DataConfig, RunConfig
 
 
 def check_splits(
@@ -51,4 +61,36 @@ def check_splits(
     return used, told
 
 
-__all__ = ["check_splits"]
+def tolerant_collator(collator: MultimodalCollator, config: RunConfig, total: int) -> MultimodalCollator:
+    """Returns the collator of a stream, whose faulty rows are found as they come."""
+    data = config.data
+    if data.faulty_rows == "raise":
+        return collator
+    return TolerantCollator(
+        collator.processor,
+        collator.label_schema,
+        collator.column_names,
+        policy=data.faulty_rows,
+        allowed=data.max_faulty_share,
+        total=total,
+        log=Path(config.output_dir).resolve() / FAULTY_ROWS,
+    )
+
+
+def write_faulty(folder: Path, faulty: list[dict[str, Any]], *, is_streaming: bool) -> None:
+    """Writes down what was found before training, beside what a stream that is resumed has met so far."""
+    file = folder / FAULTY_ROWS
+    met = read_faulty_rows(file, "train").values() if is_streaming else ()
+    told = [*({"split": "train", **asdict(row)} for row in met), *faulty]
+    if told:
+        write_whole(file, "".join(json.dumps(row) + "\n" for row in told))
+    else:
+        file.unlink(missing_ok=True)  # of rows that were mended before the run was resumed
+
+
+def count_faulty(folder: Path) -> int:
+    """Counts the rows that were found faulty: two workers may both have written the same down."""
+    return sum(len(read_faulty_rows(folder / FAULTY_ROWS, role)) for role in SPLITS)
+
+
+__all__ = ["check_splits", "count_faulty", "tolerant_collator", "write_faulty"]

@@ -19,7 +19,6 @@ from transformers.utils import CONFIG_NAME
 from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
-from hf_multimodal.data.faulty_rows import TolerantCollator, read_faulty_rows
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.row_stream import RowStream
@@ -38,16 +37,15 @@ from hf_multimodal.training.feature_cache import cache_features, release_feature
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
     CHECKPOINTS,
-    FAULTY_ROWS,
     RUN_FILE,
     TRAINING_LOG,
     check_output_folder,
     is_restarted,
     prepare_output_folder,
 )
-from hf_multimodal.training.row_checks import check_splits
+from hf_multimodal.training.row_checks import check_splits, count_faulty, tolerant_collator, write_faulty
 from hf_multimodal.training.run_checks import check_run
-from hf_multimodal.training.run_config import SPLITS, RunConfig
+from hf_multimodal.training.run_config import RunConfig
 from hf_multimodal.training.run_parts import TEXT_LISTS, build, load_splits, open_stream
 from hf_multimodal.training.soup import cook_soup
 from hf_multimodal.training.stall_watch import bounded_meeting
@@ -112,7 +110,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
     if state.is_main_process:
         prepare_output_folder(folder, overwrite=overwrite)
         config.save(folder / RUN_FILE)
-        _write_faulty(folder / FAULTY_ROWS, faulty, config.data.streaming)
+        write_faulty(folder, faulty, is_streaming=config.data.streaming)
     state.wait_for_everyone()
     has_begun = resume and bool(list_checkpoints(folder / CHECKPOINTS))
     trainer.train(resume_from_checkpoint=True if has_begun else None)
@@ -123,7 +121,7 @@ def train(config: RunConfig, *, overwrite: bool = False, resume: bool = False) -
         _merge_adapters(trainer, folder)
     _save_model(trainer, folder)  # before scores and card, which may fail; pushed whole, further down
     facts = {**facts, "seconds": facts["seconds"] + earlier_seconds, "soup": soup}
-    facts["faulty_rows"] = _count_faulty(folder)
+    facts["faulty_rows"] = count_faulty(folder)
     metrics = {"training": facts, **_evaluate(trainer, rows_of)}
     release_features(cast(Any, trainer.model))
     if isinstance(schema, TextSchema):
@@ -212,7 +210,7 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
     rows_of: dict[str, Any] = {role: spread_captions(rows, column=texts) for role, rows in splits.items()}
     if stream is not None:
         rows_of = {"train": stream.for_process(config, arguments), **rows_of}
-        collator = _tolerant(collator, config, sum(stream.survey.sizes))
+        collator = tolerant_collator(collator, config, sum(stream.survey.sizes))
     if arguments.feature_cache is not None:
         collator = cache_features(
             model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
@@ -231,22 +229,6 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return _Built(trainer, splits, rows_of, faulty)
-
-
-def _tolerant(collator: MultimodalCollator, config: RunConfig, total: int) -> MultimodalCollator:
-    """Returns the collator of a stream, whose faulty rows are found as they come."""
-    data = config.data
-    if data.faulty_rows == "raise":
-        return collator
-    return TolerantCollator(
-        collator.processor,
-        collator.label_schema,
-        collator.column_names,
-        policy=data.faulty_rows,
-        allowed=data.max_faulty_share,
-        total=total,
-        log=Path(config.output_dir).resolve() / FAULTY_ROWS,
-    )
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
@@ -302,21 +284,6 @@ def _add_text_scores(
         if role != "train":
             scores = score_texts(model, processor, splits[role], schema, columns=config.data.columns)
             metrics[role].update(scores)
-
-
-def _write_faulty(file: Path, faulty: list[dict[str, Any]], is_streaming: bool) -> None:
-    """Writes down what was found before training, beside what a stream that is resumed has met so far."""
-    met = read_faulty_rows(file, "train").values() if is_streaming else ()
-    told = [*({"split": "train", **asdict(row)} for row in met), *faulty]
-    if told:
-        write_whole(file, "".join(json.dumps(row) + "\n" for row in told))
-    else:
-        file.unlink(missing_ok=True)  # of rows that were mended before the run was resumed
-
-
-def _count_faulty(folder: Path) -> int:
-    """Counts the rows that were found faulty: two workers may both have written the same down."""
-    return sum(len(read_faulty_rows(folder / FAULTY_ROWS, role)) for role in SPLITS)
 
 
 def _count_rows(rows_of: Mapping[str, Any]) -> dict[str, int]:
