@@ -47,6 +47,9 @@ def evaluate(
         int | None,
         typer.Option("--wrong", min=0, help="How many of the rows it is most wrong about report.html shows (24)."),
     ] = None,
+    feature_cache: Annotated[
+        Path | None, typer.Option(help="Folder where the features of frozen text and image towers are kept.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""
@@ -65,6 +68,7 @@ def evaluate(
         ("--missing", missing, "prediction"),
         ("--slice", bool(slices), "prediction"),
         ("--wrong", shown_wrong is not None, "prediction"),
+        ("--feature-cache", feature_cache is not None, "prediction"),
     ):
         if is_given and kind != own:
             raise ValueError(f"{name} is for models of {own}, and this one is of {kind}: leave it out.")
@@ -73,7 +77,11 @@ def evaluate(
     options_of: dict[str, dict[str, Any]] = {
         "retrieval": {"rerank": rerank},
         "generation": {"num_beams": num_beams, "num_samples": num_samples},
-        "prediction": {"slices": slices or (), **({} if shown_wrong is None else {"shown_wrong": shown_wrong})},
+        "prediction": {
+            "slices": slices or (),
+            "feature_cache": feature_cache,
+            **({} if shown_wrong is None else {"shown_wrong": shown_wrong}),
+        },
     }
     options.update(options_of.get(kind, {}))
     metrics = _evaluator(kind)(model, rows, **options)

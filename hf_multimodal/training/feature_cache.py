@@ -34,7 +34,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 SHARD_ROWS = 1024
 _COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
 _READ_AT_ONCE = 64
-_FORMAT = 1  # of the files
+_FORMAT = 2  # of the files, and of what their folder is named after
 
 
 def content_key(value: Any) -> str | None:  # noqa: ANN401 (a cell as `load_rows` returns it)
@@ -58,14 +58,23 @@ def fingerprint(tower: Tower, component: Any, dtype: str) -> str:  # noqa: ANN40
     digest.update(
         json.dumps([_FORMAT, dtype, tower.backbone.config.to_diff_dict()], sort_keys=True, default=str).encode()
     )
-    backend = getattr(component, "backend_tokenizer", None)
-    own = component.to_dict() if hasattr(component, "to_dict") else getattr(component, "init_kwargs", {})
-    digest.update(json.dumps(own, sort_keys=True, default=str).encode())
-    digest.update(f"{getattr(component, 'model_max_length', '')}{backend.to_str() if backend else ''}".encode())
+    digest.update(json.dumps(_preprocessing(component), sort_keys=True, default=str).encode())
     for name, tensor in sorted(tower.backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
     return digest.hexdigest()
+
+
+def _preprocessing(component: Any) -> Any:  # noqa: ANN401 (a tokenizer or image processor; what JSON can hold)
+    """What a component does to a value, the same before and after it was saved, loaded and used."""
+    if hasattr(component, "to_dict"):
+        return component.to_dict()
+    backend = getattr(component, "backend_tokenizer", None)
+    if backend is None:
+        rules: Any = [type(component).__name__, component.get_vocab()]
+    else:  # how it cuts and pads is that of the last call
+        rules = {k: x for k, x in json.loads(backend.to_str()).items() if k not in ("truncation", "padding")}
+    return [rules, component.model_max_length, component.truncation_side]
 
 
 @dataclass

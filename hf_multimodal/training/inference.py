@@ -28,6 +28,7 @@ from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationPipeline
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.feature_cache import cache_features
 from hf_multimodal.training.output_folder import TRAINING_LOG
 from hf_multimodal.training.row_source import RowSource, check_model_name
 from hf_multimodal.training.trainer import MultimodalTrainer
@@ -130,6 +131,7 @@ def evaluate_model(
     batch_size: int = 64,
     slices: Sequence[str] = (),
     shown_wrong: int = SHOWN_WRONG,
+    feature_cache: str | Path | None = None,
 ) -> dict[str, float]:
     """Computes the metrics of a saved model on labelled rows.
 
@@ -140,6 +142,8 @@ def evaluate_model(
         batch_size: Rows per device and step.
         slices: Columns of the source whose values the report scores one by one.
         shown_wrong: How many of the rows that the model is most wrong about the report shows.
+        feature_cache: Folder of features of frozen text and image towers, as `training.feature_cache` keeps them: what
+            is there is not computed again, what is not is added.
 
     Returns:
         Metric -> value; of several tasks named `TASK_METRIC`.
@@ -150,6 +154,10 @@ def evaluate_model(
     with tempfile.TemporaryDirectory() as scratch:
         trainer, schema = _trainer(model, rows, scratch, batch_size)
         dataset = _labelled(rows, schema, keep=slices)
+        if feature_cache is not None:
+            loaded, collator = cast(MultimodalPreTrainedModel, trainer.model), cast(Any, trainer.data_collator)
+            kept: Any = cache_features(loaded, collator, {"evaluated": dataset}, feature_cache)
+            trainer.data_collator = kept
         result, weights = _predict(trainer, dataset)
         tasks = _scored_rows(schema, result.predictions, result.label_ids)
         metrics = {k.removeprefix("eval_"): v for k, v in result.metrics.items()}

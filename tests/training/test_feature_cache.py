@@ -8,12 +8,16 @@ import pickle
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from hf_multimodal.cli.main import app
 from hf_multimodal.data.collator import MultimodalCollator, RowError
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training import feature_cache
 from hf_multimodal.training.feature_cache import FeatureStore, cache_features, fingerprint, release_features
+from hf_multimodal.training.inference import evaluate_model
+from hf_multimodal.training.row_source import RowSource
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
 from tests.tiny import tiny_tokenizer
@@ -170,3 +174,21 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not for pretraining"):
         train(RunConfig.from_dict(values))
     assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_shares_the_store(tmp_path, monkeypatch):
+    """Of the rows that training has seen nothing is computed again."""
+    values = tiny_run(tmp_path / "run")
+    for tower in values["towers"].values():
+        tower["frozen"] = True
+    store = tmp_path / "features"
+    values["training"]["feature_cache"] = str(store)
+    result = train(RunConfig.from_dict(values))
+    rows = RowSource.for_model(str(result.folder), source=None, split="test", columns=None)
+    plain = evaluate_model(str(result.folder), rows)
+    monkeypatch.setattr(feature_cache, "_features", lambda *args: pytest.fail("computed again"))
+    kept = evaluate_model(str(result.folder), rows, feature_cache=store)
+    assert kept["loss"] == pytest.approx(plain["loss"], abs=1e-5)
+    told = CliRunner().invoke(app, ["evaluate", str(result.folder), "--feature-cache", str(store)])
+    assert told.exit_code == 0, told.output
+    assert f"{plain['accuracy']:.4f}" in told.output
