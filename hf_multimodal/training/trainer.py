@@ -237,8 +237,9 @@ class MultimodalTrainer(WholeCheckpoints):
 
     def _with_own_seeds(self, loader: DataLoader) -> DataLoader:
         """Seeds workers that stay alive apart: they draw once from the model's own chance, resumed at another time."""
-        if self.args.dataloader_persistent_workers and loader.generator is None:
-            loader.generator = torch.Generator().manual_seed(self.args.seed)
+        inner = getattr(loader, "base_dataloader", loader)  # which accelerate has wrapped
+        if self.args.dataloader_persistent_workers and inner.generator is None:
+            inner.generator = torch.Generator().manual_seed(self.args.seed)
         return loader
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader:  # noqa: ANN401 (as overridden)

@@ -60,9 +60,11 @@ def test_pretraining(source, tmp_path):
     assert result.metrics["training"]["steps"] == math.ceil(result.sizes["train"] / 8)
 
 
-def test_resumed_within_an_epoch(source, tmp_path):
+@pytest.mark.parametrize("is_streaming", [False, True])
+def test_resumed_within_an_epoch(source, is_streaming, tmp_path):
     """Workers that stay alive draw their seeds apart, so the model's own chance is the same."""
     values = streaming_run(tmp_path / "whole", source)
+    values["data"]["streaming"] = is_streaming
     values["training"].update(
         num_train_epochs=3,
         dataloader_num_workers=2,
@@ -76,7 +78,7 @@ def test_resumed_within_an_epoch(source, tmp_path):
     whole = train(RunConfig.from_dict(values)).folder
     broken = tmp_path / "broken"
     shutil.copytree(whole, broken)
-    for step in (8, 12, 16, 18):
+    for step in (8, 12, 15, 16, 18):
         shutil.rmtree(broken / "checkpoints" / f"checkpoint-{step}", ignore_errors=True)
     (broken / "model.safetensors").unlink()
     again = train(RunConfig.from_dict({**values, "output_dir": str(broken)}), resume=True).folder
