@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a model writes for many rows, on one process or sharded over several, and how good it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def write_texts(
     for start in tqdm(starts, desc="Writing", leave=False, mininterval=0.5, disable=not state.is_main_process):
         numbers = range(start, min(start + batch_size, len(rows)))
         batch = collator([rows[number] for number in numbers]).to(model.device)
-        with torch.random.fork_rng():
-            torch.manual_seed(start)
+        with _chance_of_its_own(start) if num_samples else nullcontext():
             written = processor.batch_decode(model.generate(**batch, **generation), skip_special_tokens=True)
         each = len(written) // len(numbers)
         of_rows = [[text.strip() for text in written[i * each : (i + 1) * each]] for i in range(len(numbers))]
@@ -77,6 +77,14 @@ def write_texts(
     model.train(was_training)
     gathered = dict(item for share in gather_object([list(texts.items())]) for item in share)
     return [gathered[number] for number in range(len(rows))]
+
+
+@contextmanager
+def _chance_of_its_own(seed: int) -> Iterator[None]:
+    """Draws from a seed, and leaves the caller's chance as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 def _drawing(num_samples: int, generation: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +214,7 @@ def predict_text(
     loaded, processor = load_writer(model)
     for modality in row:
         check_known("modality of this model", modality, processor.modalities)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with _chance_of_its_own(0) if num_samples else nullcontext():
         written = MultimodalGenerationPipeline(model=loaded, processor=processor)(dict(row), **generation)
     return [{"generated_text": choose_by_consensus([text["generated_text"] for text in written])}]
 
