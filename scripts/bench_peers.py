@@ -8,18 +8,17 @@ import json
 import tempfile
 from collections.abc import Callable
 from copy import deepcopy
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 import transformers
 import typer
 from bench_common import WARM_UP, describe_machine, header, spread, take_turns
-from bench_steps import SIZES, StepTimer, Towers, build_batch, line, training_step
+from bench_steps import QUIET, SIZES, StepTimer, Towers, build_batch, line, our_trainer, training_step
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
-from hf_multimodal import MultimodalForRetrieval, MultimodalTrainer, MultimodalTrainingArguments
+from hf_multimodal import MultimodalForRetrieval
 
 TEMPERATURE = 0.07
 
@@ -121,17 +120,19 @@ def losses_of(models: dict[str, nn.Module], batch: dict[str, torch.Tensor]) -> d
 
 def trainer_seconds(model: nn.Module, batch: dict[str, torch.Tensor], steps: int, bf16: bool) -> float:
     """Trains under Trainer (ours under MultimodalTrainer) and returns the median seconds of a step."""
-    quiet = {"report_to": "none", "disable_tqdm": True, "logging_strategy": "no", "save_strategy": "no", "bf16": bf16}
-    settings = {**quiet, "per_device_train_batch_size": 2, "num_train_epochs": 1, "remove_unused_columns": False}
-    rows, timer = [0, 1] * (steps + WARM_UP + 1), StepTimer()
-    given = {"train_dataset": rows, "data_collator": lambda _: dict(batch), "callbacks": [timer]}
+    count, timer = steps + WARM_UP + 1, StepTimer()
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(model, MultimodalForRetrieval):
-            processor = SimpleNamespace(check_model=lambda config: None, modalities=("text", "image"))
-            arguments: Any = MultimodalTrainingArguments(folder, **settings)
-            trainer: Any = MultimodalTrainer(model, arguments, processing_class=processor, **given)
-        else:
-            trainer = transformers.Trainer(model, transformers.TrainingArguments(folder, **settings), **given)
+            our_trainer(model, folder, batch, count, timer, bf16=bf16).train()
+            return timer.median()
+        settings = {**QUIET, "num_train_epochs": 1, "remove_unused_columns": False, "bf16": bf16}
+        trainer = transformers.Trainer(
+            model,
+            transformers.TrainingArguments(folder, per_device_train_batch_size=2, **settings),
+            train_dataset=[0, 1] * count,
+            data_collator=lambda _: dict(batch),
+            callbacks=[timer],
+        )
         trainer.pop_callback(transformers.trainer_callback.PrinterCallback)  # it prints to standard output
         trainer.train()
     return timer.median()

@@ -9,15 +9,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 import typer
 from bench_common import describe_machine, header, spread
-from bench_steps import StepTimer, build_batch, build_model
-
-from hf_multimodal import MultimodalTrainer, MultimodalTrainingArguments
+from bench_steps import StepTimer, build_batch, build_model, our_trainer
 
 TOWERS = "small"
 
@@ -27,19 +24,10 @@ def train_share(batch_size: int, steps: int, seed: int) -> float:
     torch.manual_seed(seed)
     batch = build_batch(TOWERS, batch_size, torch.device("cpu"))
     timer = StepTimer()
-    never = dict.fromkeys(("eval_strategy", "save_strategy", "logging_strategy"), "no")
-    quiet = {"report_to": "none", "disable_tqdm": True, "load_best_model_at_end": False, "stall_timeout": 0, **never}
+    model = build_model(TOWERS, "cross_attention", torch.device("cpu"))
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     with tempfile.TemporaryDirectory() as folder:
-        arguments = MultimodalTrainingArguments(folder, per_device_train_batch_size=2, max_steps=steps, **quiet)
-        trainer = MultimodalTrainer(
-            build_model(TOWERS, "cross_attention", torch.device("cpu")),
-            arguments,
-            processing_class=SimpleNamespace(check_model=lambda config: None, modalities=("text", "image")),
-            train_dataset=list(range(2 * steps * arguments.world_size)),
-            data_collator=lambda _: dict(batch),
-            callbacks=[timer],
-        )
-        trainer.train()
+        our_trainer(model, folder, batch, steps * processes, timer, stall_timeout=0).train()
     return timer.median()
 
 

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ import transformers
 from bench_common import WARM_UP
 from torch import nn
 
-from hf_multimodal import MultimodalForClassification
+from hf_multimodal import MultimodalForClassification, MultimodalTrainer, MultimodalTrainingArguments
 
 NUM_LABELS = 10
 
@@ -106,6 +107,35 @@ class StepTimer(transformers.TrainerCallback):
         return statistics.median(b - a for a, b in itertools.pairwise(self.marks[WARM_UP:]))
 
 
+QUIET = {
+    "report_to": "none",
+    "disable_tqdm": True,
+    **dict.fromkeys(("eval_strategy", "save_strategy", "logging_strategy"), "no"),
+}
+
+
+def our_trainer(
+    model: nn.Module,
+    folder: str,
+    batch: dict[str, torch.Tensor],
+    steps: int,
+    timer: transformers.TrainerCallback,
+    **arguments: Any,  # noqa: ANN401 (of MultimodalTrainingArguments)
+) -> MultimodalTrainer:
+    """Builds a trainer that takes so many steps on one batch, which it is handed ready-made, and prints nothing."""
+    settings = {**QUIET, "num_train_epochs": 1, "load_best_model_at_end": False, **arguments}
+    trainer = MultimodalTrainer(
+        model,
+        MultimodalTrainingArguments(folder, per_device_train_batch_size=2, **settings),
+        processing_class=SimpleNamespace(check_model=lambda config: None, modalities=("text", "image")),
+        train_dataset=[0, 1] * steps,
+        data_collator=lambda _: dict(batch),
+        callbacks=[timer],
+    )
+    trainer.pop_callback(transformers.trainer_callback.PrinterCallback)  # it prints to standard output
+    return trainer
+
+
 def line(label: str, values: dict[str, float], unit: str = "", digits: int = 3) -> str:
     """Writes a label with median and quartiles."""
     low, high = (f"{values[key]:.{digits}f}" for key in ("low", "high"))
@@ -114,6 +144,7 @@ def line(label: str, values: dict[str, float], unit: str = "", digits: int = 3) 
 
 __all__ = [
     "NUM_LABELS",
+    "QUIET",
     "SIZES",
     "MapTowers",
     "Size",
@@ -122,5 +153,6 @@ __all__ = [
     "build_batch",
     "build_model",
     "line",
+    "our_trainer",
     "training_step",
 ]

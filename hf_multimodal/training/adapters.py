@@ -45,16 +45,16 @@ def add_adapters(model: PreTrainedModel, adapters: Mapping[str, Mapping[str, Any
         tower = _tower(model, modality)
         if tower.frozen:
             raise ValueError(f"The {modality} tower is frozen, so its adapter would not learn: leave frozen out.")
-        if getattr(tower.backbone, "peft_config", None):
+        if _configs(tower):
             raise ValueError(f"The {modality} tower has an adapter already: call merge_adapters first.")
         _check_options(modality, options)
-        rank, dropout = options.get("r", 8), options.get("dropout", 0.0)
+        rank, is_dora = options.get("r", 8), bool(options.get("dora", False))
         config = LoraConfig(
             r=rank,
             lora_alpha=options.get("alpha", 2 * rank),
-            lora_dropout=dropout,
-            use_dora=bool(options.get("dora", False)),
-            target_modules=_targets(modality, tower.backbone, options.get("targets"), bool(options.get("dora", False))),
+            lora_dropout=options.get("dropout", 0.0),
+            use_dora=is_dora,
+            target_modules=_targets(modality, tower.backbone, options.get("targets"), is_dora),
         )
         tower.backbone.requires_grad_(False)
         inject_adapter_in_model(config, tower.backbone)
@@ -85,9 +85,19 @@ def _check_options(modality: str, options: Any) -> None:  # noqa: ANN401 (any YA
 
 
 def _tower(model: PreTrainedModel, modality: str) -> Any:  # noqa: ANN401 (a Tower)
-    body: Any = getattr(model, model.base_model_prefix, model)
-    check_known("modality of an adapter", modality, tuple(body.towers))
-    return body.towers[modality]
+    towers = _towers(model)
+    check_known("modality of an adapter", modality, tuple(towers))
+    return towers[modality]
+
+
+def _towers(model: PreTrainedModel) -> Any:  # noqa: ANN401 (modality -> Tower)
+    body: Any = model.base_model
+    return body.towers
+
+
+def _configs(tower: Any) -> dict[str, Any]:  # noqa: ANN401 (a Tower)
+    """What peft keeps of a tower's adapters that are not merged."""
+    return getattr(tower.backbone, "peft_config", None) or {}
 
 
 def _targets(modality: str, backbone: nn.Module, wanted: list[str] | None, divides: bool) -> list[str]:
@@ -129,11 +139,9 @@ def save_adapters(model: PreTrainedModel, folder: str | Path) -> list[str]:
     from peft.utils import SAFETENSORS_WEIGHTS_NAME, get_peft_model_state_dict
     from safetensors.torch import save_file
 
-    body: Any = getattr(model, model.base_model_prefix, model)
     saved = []
-    for modality, tower in body.towers.items():
-        configs = getattr(tower.backbone, "peft_config", None)
-        if configs:
+    for modality, tower in _towers(model).items():
+        if configs := _configs(tower):
             own = Path(folder) / modality
             own.mkdir(parents=True, exist_ok=True)
             weights = get_peft_model_state_dict(tower.backbone)
@@ -178,8 +186,7 @@ def load_adapters(model: PreTrainedModel, folder: str | Path) -> None:
 
 def has_adapters(model: PreTrainedModel) -> bool:
     """Whether a model has adapters that are not merged."""
-    body: Any = getattr(model, model.base_model_prefix, model)
-    return any(getattr(tower.backbone, "peft_config", None) for tower in body.towers.values())
+    return any(_configs(tower) for tower in _towers(model).values())
 
 
 def copy_merged(model: PreTrainedModel) -> PreTrainedModel:
@@ -204,8 +211,7 @@ def merge_adapters(model: PreTrainedModel) -> None:
     for parent, name, layer in places:
         layer.merge()
         setattr(parent, name, layer.get_base_layer())
-    body: Any = getattr(model, model.base_model_prefix, model)
-    for tower in body.towers.values():
+    for tower in _towers(model).values():
         tower.keeps_statistics = False
         tower.backbone.__dict__.pop("peft_config", None)
 

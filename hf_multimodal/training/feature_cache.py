@@ -240,7 +240,7 @@ def release_features(model: MultimodalPreTrainedModel) -> None:
 
 
 def _tower(model: Any, modality: str) -> Tower:  # noqa: ANN401 (any model of this package)
-    return getattr(model, "model", model).towers[modality]
+    return model.base_model.towers[modality]
 
 
 def _fill(store: FeatureStore, tower: Tower, collator: MultimodalCollator, splits: Iterable[Any]) -> None:

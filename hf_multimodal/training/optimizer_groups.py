@@ -33,7 +33,7 @@ def set_learning_rates(
     """
     if tower is head is layer_decay is None:
         return  # also of DeepSpeed's own optimizer, which has no groups
-    body: Any = getattr(model, model.base_model_prefix, model)
+    body: Any = model.base_model
     rates: dict[int, float] = {}
     default = optimizer.defaults["lr"]
     if head is not None and body is not model:

@@ -35,7 +35,27 @@ def text_lengths(rows: Any, processor: Any) -> list[int]:  # noqa: ANN401 (a Dat
     return counts
 
 
-class LengthOrder(Sampler[int]):
+class _EpochOrder(Sampler[int]):
+    """An order drawn by seed and epoch alone.
+
+    Args:
+        count: How many rows there are.
+        seed: Of the order.
+        epoch: Where the number of the epoch is kept.
+    """
+
+    def __init__(self, count: int, seed: int, epoch: torch.Tensor) -> None:
+        self.count, self.seed, self.epoch = count, seed, epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def chance(self) -> torch.Generator:
+        """Returns what the epoch's order is drawn from."""
+        return torch.Generator().manual_seed(self.seed + int(self.epoch))
+
+
+class LengthOrder(_EpochOrder):
     """An order in which neighbours are about as long as each other, drawn by seed and epoch alone.
 
     Rows are shuffled, cut into chunks of fifty batches, and sorted by length within each (transformers'
@@ -49,14 +69,11 @@ class LengthOrder(Sampler[int]):
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, epoch: torch.Tensor) -> None:
-        self.lengths, self.batch_size, self.seed, self.epoch = list(lengths), batch_size, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+        super().__init__(len(lengths), seed, epoch)
+        self.lengths, self.batch_size = list(lengths), batch_size
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + int(self.epoch))
-        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=self.chance()))
 
 
 def picture_keys(rows: Any) -> list[int]:  # noqa: ANN401 (a Dataset or CaptionRows)
@@ -73,7 +90,7 @@ def picture_keys(rows: Any) -> list[int]:  # noqa: ANN401 (a Dataset or CaptionR
     return [keys[row] for row, _ in rows.places] if isinstance(rows, CaptionRows) else keys
 
 
-class PictureOrder(Sampler[int]):
+class PictureOrder(_EpochOrder):
     """An order in which up to so many rows of one picture follow each other, drawn by seed and epoch alone.
 
     Args:
@@ -84,13 +101,11 @@ class PictureOrder(Sampler[int]):
     """
 
     def __init__(self, keys: Sequence[int], together: int, seed: int, epoch: torch.Tensor) -> None:
-        self.keys, self.together, self.seed, self.epoch = list(keys), together, seed, epoch
-
-    def __len__(self) -> int:
-        return len(self.keys)
+        super().__init__(len(keys), seed, epoch)
+        self.keys, self.together = list(keys), together
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed + int(self.epoch))
+        generator = self.chance()
         of_picture: dict[int, list[int]] = {}
         for row in torch.randperm(len(self.keys), generator=generator).tolist():
             of_picture.setdefault(self.keys[row], []).append(row)
