@@ -16,7 +16,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 _logger = logging.getLogger(__name__)
-_LOOKS = 10  # into the time after which a process counts as standing still
+_LOOKS = 10  # at what the processes have done, all without news, before they count as standing still
 
 
 class StallWatch(TrainerCallback):
@@ -34,6 +34,8 @@ class StallWatch(TrainerCallback):
     def __init__(self, timeout: float, rank: int, world_size: int) -> None:
         self.timeout, self.rank, self.world_size = timeout, rank, world_size
         self._count, self._pauses = 0, 0
+        self._counts: dict[int, int] = {}
+        self._without_news = 0
         self._stopped = threading.Event()
         self._store: Any = None
 
@@ -81,21 +83,26 @@ class StallWatch(TrainerCallback):
         return told
 
     def _watch(self) -> None:
-        counts: dict[int, int] = {}
-        since = time.monotonic()
         while not self._stopped.wait(self.timeout / _LOOKS):
             try:
-                self._tell()
-                told = self._heard()
+                told = self._look()
             except RuntimeError as error:
                 # the process that holds the store is gone, and the launcher sees that by itself
                 _logger.warning("The processes of the training cannot be watched any more: %s", error)
                 return
-            now = {rank: count for rank, (count, _) in told.items()}
-            if now != counts or self._pauses:  # somebody goes on, so the others may wait for good reasons
-                counts, since = now, time.monotonic()
-            elif time.monotonic() - since > self.timeout and not self._stopped.is_set():
+            if self._without_news > _LOOKS and not self._stopped.is_set():
                 self._end(told)
+
+    def _look(self) -> dict[int, tuple[int, float]]:
+        # looks are counted, not seconds: a machine that was suspended or starved has had no chance to do anything
+        self._tell()
+        told = self._heard()
+        counts = {rank: count for rank, (count, _) in told.items()}
+        if counts != self._counts or self._pauses:  # somebody goes on, so the others may wait for good reasons
+            self._counts, self._without_news = counts, 0
+        else:
+            self._without_news += 1
+        return told
 
     def _end(self, told: Mapping[int, tuple[int, float]]) -> None:
         sys.stderr.write(f"error: {stalled(told, self.timeout)}\n")
