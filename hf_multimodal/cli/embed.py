@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hf_multimodal.cli.options import BatchSize, Column, Model, Source, Split
+from hf_multimodal.cli.options import BatchSize, Column, FeatureCache, Model, Source, Split
 
 
 def embed(
@@ -26,6 +26,7 @@ def embed(
     ] = False,
     batch_size: BatchSize = 64,
     num_workers: Annotated[int, typer.Option(min=0, help="Processes that open files.")] = 0,
+    feature_cache: FeatureCache = None,
 ) -> None:
     """Embed a collection with a retrieval model; called again, it continues where it was stopped.
 
@@ -47,6 +48,7 @@ def embed(
         with_tokens=tokens,
         batch_size=batch_size,
         num_workers=num_workers,
+        feature_cache=feature_cache,
     )
     if PartialState().is_main_process:
         typer.echo(f"{count} vectors in {output}")

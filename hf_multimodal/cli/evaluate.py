@@ -12,6 +12,7 @@ import typer
 from hf_multimodal.cli.options import (
     BatchSize,
     Column,
+    FeatureCache,
     Model,
     NumBeams,
     NumSamples,
@@ -47,9 +48,7 @@ def evaluate(
         int | None,
         typer.Option("--wrong", min=0, help="How many of the rows it is most wrong about report.html shows (24)."),
     ] = None,
-    feature_cache: Annotated[
-        Path | None, typer.Option(help="Folder where the features of frozen text and image towers are kept.")
-    ] = None,
+    feature_cache: FeatureCache = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Evaluate a saved model: prints the metrics, and with --output writes them and every row's prediction."""

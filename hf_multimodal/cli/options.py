@@ -21,6 +21,9 @@ NumSamples = Annotated[
     int,
     typer.Option(min=0, help="Of models that write: texts drawn for each row, of which the most agreed on is taken."),
 ]
+FeatureCache = Annotated[
+    Path | None, typer.Option(help="Folder where the features of frozen towers are kept, as in training.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results in the output folder.")]
 
 
@@ -40,6 +43,7 @@ def check_results_folder(folder: Path, overwrite: bool) -> None:
 __all__ = [
     "BatchSize",
     "Column",
+    "FeatureCache",
     "Model",
     "NumBeams",
     "NumSamples",

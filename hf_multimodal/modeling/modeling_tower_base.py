@@ -226,7 +226,7 @@ class Tower(nn.Module):
     def read(self, **inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the backbone alone: its features, as `encode` takes them with `reads_features`, and their mask.
 
-        Towers whose features are not kept do without it.
+        The tower of series does without it: its backbone is too light to keep what it makes.
         """
         raise NotImplementedError
 

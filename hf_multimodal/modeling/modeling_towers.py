@@ -9,7 +9,7 @@ import torch
 
 from .modeling_pretrained_towers import build_backbone, read_features
 from .modeling_series_tower import SeriesTower
-from .modeling_tower_base import Tower
+from .modeling_tower_base import Tower, flatten_features
 from .modeling_vision_towers import ImageTower, VideoTower
 
 
@@ -78,15 +78,28 @@ class AudioTower(Tower):
             audio_values: (B, 1, bands, frames) for timm, else (B, samples), (B, bands, frames) or (B, frames, bands).
             audio_mask: (B, samples) or (B, frames) 1 = real; None = all of it.
         """
+        features, mask = self.read(audio_values, audio_mask)
+        return self.project(features), mask
+
+    def read(  # type: ignore[override]
+        self, audio_values: torch.Tensor, audio_mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the encoder: its features, (B, L, W) or a map of L cells, and which of them are of real sound (B, L)."""
         values, kwargs = audio_values.to(self.backbone.dtype), {}
+        if self.reads_features:
+            return values, self._all_real(values) if audio_mask is None else audio_mask.bool()
         if audio_mask is not None and "attention_mask" in self.accepted:
             kwargs["attention_mask"] = audio_mask
         outputs = self.backbone(
             **{self.backbone.main_input_name: values}, output_attentions=False, return_dict=True, **kwargs
         )
-        tokens = self.project(read_features(outputs))
-        real = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return tokens, real if audio_mask is None else self._token_mask(audio_mask, tokens.shape[1])
+        features = read_features(outputs)
+        real = self._all_real(features)
+        return features, real if audio_mask is None else self._token_mask(audio_mask, real.shape[1])
+
+    def _all_real(self, features: torch.Tensor) -> torch.Tensor:
+        shape = flatten_features(features, self.width, self.channels_last)[0].shape[:2]
+        return torch.ones(shape, dtype=torch.bool, device=features.device)
 
     def _token_mask(self, audio_mask: torch.Tensor, length: int) -> torch.Tensor:
         """Which of the encoder's tokens come from real sound: (B, T) -> (B, length); the first one always does."""

@@ -119,6 +119,12 @@ class VideoTower(ImageTower):
         super().init_own_parameters(std)
         init.normal_(self.frame_positions.weight, mean=0.0, std=POSITION_STD)
 
+    def read(self, pixel_values_videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        """Runs the backbone on clips (B, T, 3, height, width): frames' features (B, T, ...), and a mask (B, T)."""
+        rows, frames = pixel_values_videos.shape[:2]
+        features = self._features(pixel_values_videos.flatten(0, 1)).unflatten(0, (rows, frames))
+        return features, torch.ones(rows, frames, dtype=torch.bool, device=features.device)
+
     def encode(self, pixel_values_videos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         """Encodes clips (B, T, 3, height, width) into tokens (B, T * L, H), or (B, T, H) where frames are pooled.
 

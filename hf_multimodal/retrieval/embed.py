@@ -24,6 +24,7 @@ from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.retrieval.embeddings import EmbeddingManifest, part_file, prepare_folder
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
 from hf_multimodal.retrieval.token_store import to_bytes
+from hf_multimodal.training.feature_cache import keep_features, open_features
 from hf_multimodal.training.inference import process_state
 from hf_multimodal.training.row_source import RowSource
 
@@ -42,6 +43,7 @@ def embed_rows(
     batch_size: int = 64,
     num_workers: int = 0,
     part_rows: int = PART_ROWS,
+    feature_cache: str | Path | None = None,
 ) -> int:
     """Embeds one modality of a collection into parquet files with `id`, `vector`, the kept columns and tokens.
 
@@ -59,6 +61,8 @@ def embed_rows(
         batch_size: Rows encoded at a time.
         num_workers: Processes that open files, beside each that encodes.
         part_rows: Rows of a file.
+        feature_cache: Folder of features of frozen towers, as `training.feature_cache` keeps them: what is there is not
+            computed again, what is not is added.
 
     Returns:
         The number of rows.
@@ -86,6 +90,9 @@ def embed_rows(
         unique_items=unique_items,
         part_rows=part_rows,
     )
+    collator = MultimodalCollator(processor, None, rows.columns)
+    if feature_cache is not None:
+        collator = open_features(loaded, collator, feature_cache, "float32", [modality])
     items = _distinct_rows(rows.stream(modality, keep=keep), modality, rows.columns, unique_items)
     first = _first_of(items)  # before anything is written, as columns and the first row may be wrong
     if state.is_main_process:
@@ -93,7 +100,6 @@ def embed_rows(
     state.wait_for_everyone()
     if (finished := EmbeddingManifest.load(output).rows) is not None:
         return finished
-    collator = MultimodalCollator(processor, None, rows.columns)
     loaded.to(state.device)
     collate, count = _Batches(collator, modality), 0
     with tqdm(desc=f"Embedding {modality}", unit="row", disable=not state.is_main_process) as bar:
@@ -102,6 +108,7 @@ def embed_rows(
             if file.exists():
                 _check_part(file, part)
             elif number % state.num_processes == state.process_index:
+                keep_features(loaded, collator, part)
                 batches: Any = DataLoader(cast(Any, part), batch_size, collate_fn=collate, num_workers=num_workers)
                 columns = _encode(loaded, modality, batches, with_tokens)
                 _write_part(file, {ROW_ID: [row[ROW_ID] for row in part], **_kept(part, keep), **columns}, manifest)

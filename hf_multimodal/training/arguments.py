@@ -32,7 +32,7 @@ class MultimodalTrainingArguments(TrainingArguments):
             with an error; their rows are in `skipped_steps-RANK.jsonl`.
         stall_timeout: Seconds without a step, an evaluated batch or a checkpoint after which a training of several
             processes is ended, with the name of the one that holds the others up; 0 waits for ever.
-        feature_cache: Folder where the features of frozen text and image towers are kept, so that each text and picture
+        feature_cache: Folder where the features of frozen towers are kept, so that each text, picture, sound and clip
             goes through its tower once; None computes them in every step.
         feature_cache_dtype: Precision they are kept in: `float32`, `float16` or `bfloat16`.
     """

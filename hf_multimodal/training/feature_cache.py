@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The features of frozen towers, computed once for each text and picture and kept on disk.
+"""The features of frozen towers, computed once for each text, picture, sound and clip, and kept on disk.
 
 A store belongs to one backbone with its weights, one preprocessing and one precision: its folder is named after a hash
 of all of them, so that a change of any makes another. In it a value is found by the hash of its content.
@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from safetensors import safe_open
@@ -24,51 +25,61 @@ from transformers import BatchFeature
 
 from hf_multimodal.data.collator import BATCH_OPTIONS, MultimodalCollator, Row, presence_mask
 from hf_multimodal.data.whole_files import whole_file
-from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
 from hf_multimodal.modeling.modeling_tower_base import Tower
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 
-CACHED_MODALITIES = ("text", "image")
+CACHED_MODALITIES = ("text", "image", "audio", "video")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SHARD_ROWS = 1024
-_COMPONENTS = {"text": "tokenizer", "image": "image_processor"}
+_COMPONENTS = {
+    "text": "tokenizer",
+    "image": "image_processor",
+    "audio": "feature_extractor",
+    "video": "video_image_processor",
+}
 _READ_AT_ONCE = 64
 _FORMAT = 2  # of the files, and of what their folder is named after
 
 
 def content_key(value: Any) -> str | None:  # noqa: ANN401 (a cell as `load_rows` returns it)
-    """Hashes a text, or a picture's encoded bytes; None where there is no value."""
+    """Hashes a text, the encoded bytes of a file, or a sound's samples; None where there is no value."""
     if value is None:
         return None
     if isinstance(value, str):
         content = value.encode()
+    elif value.get("array") is not None:
+        samples = np.ascontiguousarray(value["array"])
+        content = f"{value.get('sampling_rate')} {samples.dtype} {samples.shape} ".encode() + samples.tobytes()
+    elif value.get("bytes") is not None:
+        content = value["bytes"]
+    elif value.get("path") is not None:
+        content = Path(value["path"]).read_bytes()
     else:
-        content = value.get("bytes")
-        if content is None:
-            if value.get("path") is None:
-                return None
-            content = Path(value["path"]).read_bytes()
+        return None
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def fingerprint(tower: Tower, component: Any, dtype: str) -> str:  # noqa: ANN401 (a tokenizer or image processor)
+def fingerprint(tower: Tower, processor: MultimodalProcessor, dtype: str) -> str:
     """Hashes what features follow from beside the value: weights, architecture, preprocessing, precision."""
     digest = hashlib.blake2b(digest_size=8)
     digest.update(
         json.dumps([_FORMAT, dtype, tower.backbone.config.to_diff_dict()], sort_keys=True, default=str).encode()
     )
-    digest.update(json.dumps(_preprocessing(component), sort_keys=True, default=str).encode())
+    digest.update(json.dumps(_preprocessing(processor, tower.modality), sort_keys=True, default=str).encode())
     for name, tensor in sorted(tower.backbone.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else b"")
     return digest.hexdigest()
 
 
-def _preprocessing(component: Any) -> Any:  # noqa: ANN401 (a tokenizer or image processor; what JSON can hold)
-    """What a component does to a value, the same before and after it was saved, loaded and used."""
+def _preprocessing(processor: MultimodalProcessor, modality: str) -> Any:  # noqa: ANN401 (what JSON can hold)
+    """What is done to a value before the tower, the same before and after the processor was saved, loaded and used."""
+    component = getattr(processor, _COMPONENTS[modality])
     if hasattr(component, "to_dict"):
-        return component.to_dict()
+        done = component.to_dict()
+        return [done, processor.num_frames] if modality == "video" else done
     backend = getattr(component, "backend_tokenizer", None)
     if backend is None:
         rules: Any = [type(component).__name__, component.get_vocab()]
@@ -174,13 +185,15 @@ def _batched(modality: str, features: Sequence[torch.Tensor | None]) -> dict[str
     known = [x for x in features if x is not None]
     if not known:
         return {}
-    if modality == "image":
-        return {"pixel_values": torch.stack([torch.zeros_like(known[0]) if x is None else x for x in features])}
+    if modality in ("image", "video") or known[0].ndim > 2:  # all of one shape
+        stacked = torch.stack([torch.zeros_like(known[0]) if x is None else x for x in features])
+        return {TOWER_INPUTS[modality][0]: stacked}
     nothing = known[0][:0]
     rows = [nothing if x is None else x for x in features]
     lengths = torch.tensor([len(x) for x in rows])
     mask = torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
-    return {"inputs_embeds": pad_sequence(rows, batch_first=True), "attention_mask": mask.long()}
+    values, masks = ("inputs_embeds", "attention_mask") if modality == "text" else TOWER_INPUTS[modality]
+    return {values: pad_sequence(rows, batch_first=True), masks: mask.long()}
 
 
 def cache_features(
@@ -190,9 +203,9 @@ def cache_features(
     folder: str | Path,
     dtype: str = "float32",
 ) -> FeatureCollator:
-    """Computes the features of the frozen text and image towers that are not kept yet, and makes the model read them.
+    """Computes the features of the frozen towers that are not kept yet, and makes the model read them.
 
-    Several processes share the work. `release_features` makes the model read texts and pictures again.
+    Several processes share the work. `release_features` makes the model read texts and files again.
 
     Args:
         model: The model.
@@ -205,17 +218,52 @@ def cache_features(
         The collator of the features.
 
     Raises:
-        ValueError: if no text or image tower is frozen, or what the towers read changes from step to step.
+        ValueError: if no tower is frozen whose features can be kept, or what the towers read changes from step to step.
         RowError: if a row cannot be used.
     """
+    kept = open_features(model, collator, folder, dtype, cast(Any, model.config).modalities)
+    state = PartialState()
+    for modality, store in kept.stores.items():
+        missing = _missing(store, modality, collator, splits.values())
+        # by the key, not by its place: another process may have written some already
+        share = (found for found in missing if int(found[0], 16) % state.num_processes == state.process_index)
+        _fill(store, _tower(model, modality), collator, share)
+    state.wait_for_everyone()
+    for store in kept.stores.values():
+        store.refresh()
+    return kept
+
+
+def open_features(
+    model: MultimodalPreTrainedModel,
+    collator: MultimodalCollator,
+    folder: str | Path,
+    dtype: str,
+    modalities: Sequence[str],
+) -> "FeatureCollator":
+    """Opens the stores of some modalities' frozen towers, and makes the model read features in their place.
+
+    Args:
+        model: The model.
+        collator: What collates the rows otherwise.
+        folder: Where the stores are.
+        dtype: Precision the features are kept in.
+        modalities: Whose.
+
+    Returns:
+        The collator of the features; it finds those of rows that were given to `cache_features` or `keep_features`.
+
+    Raises:
+        ValueError: if none of the towers is frozen, or what they read changes from step to step.
+    """
     check_known("feature_cache_dtype", dtype, tuple(DTYPES))
-    config: Any = model.config
-    frozen = [m for m in config.modalities if m in CACHED_MODALITIES and m in (config.frozen_towers or ())]
+    cacheable = [m for m in modalities if m in CACHED_MODALITIES]
+    frozen = [m for m in cacheable if m in (cast(Any, model.config).frozen_towers or ())]
     if not frozen:
         raise ValueError(
-            "training.feature_cache keeps the features of frozen text and image towers, and none is frozen: set "
-            "towers.text.frozen or towers.image.frozen, or leave the cache out. (A tower that learns has new ones each "
-            "step.)"
+            f"The features of frozen {', '.join(CACHED_MODALITIES)} towers can be kept, and of {', '.join(modalities)} "
+            f"none is: set {' or '.join(f'towers.{m}.frozen' for m in cacheable or CACHED_MODALITIES)} for the "
+            "training, or leave feature_cache out. (A tower that learns has new ones each step.)"
         )
     if getattr(model, "learns_unlabelled", False):
         raise ValueError(
@@ -224,17 +272,33 @@ def cache_features(
         )
     stores = {}
     for modality in frozen:
-        tower = _tower(model, modality)
-        name = fingerprint(tower, getattr(collator.processor, _COMPONENTS[modality]), dtype)
+        name = fingerprint(_tower(model, modality), collator.processor, dtype)
         stores[modality] = FeatureStore(Path(folder) / f"{modality}-{name}", DTYPES[dtype])
-        _fill(stores[modality], tower, collator, splits.values())
-    for modality in frozen:
         _tower(model, modality).reads_features = True
     return FeatureCollator(collator.processor, collator.label_schema, collator.column_names, stores)
 
 
+def keep_features(model: MultimodalPreTrainedModel, collator: MultimodalCollator, rows: Sequence[Row]) -> None:
+    """Computes what is not kept yet of some rows, in this process alone.
+
+    Args:
+        model: The model.
+        collator: What `open_features` returned; of any other nothing is kept.
+        rows: The rows.
+
+    Raises:
+        RowError: if a row cannot be used.
+    """
+    if not isinstance(collator, FeatureCollator):
+        return
+    for modality, store in collator.stores.items():
+        plain = MultimodalCollator(collator.processor, None, collator.column_names)
+        _fill(store, _tower(model, modality), plain, _missing(store, modality, plain, [rows]), quiet=True)
+        store.refresh()
+
+
 def release_features(model: MultimodalPreTrainedModel) -> None:
-    """Makes the model read texts and pictures again."""
+    """Makes the model read texts and files again."""
     for modality in cast(Any, model.config).modalities:
         _tower(model, modality).reads_features = False
 
@@ -243,17 +307,23 @@ def _tower(model: Any, modality: str) -> Tower:  # noqa: ANN401 (any model of th
     return model.base_model.towers[modality]
 
 
-def _fill(store: FeatureStore, tower: Tower, collator: MultimodalCollator, splits: Iterable[Any]) -> None:
-    """Computes the features that are missing, each process its share."""
+def _fill(
+    store: FeatureStore,
+    tower: Tower,
+    collator: MultimodalCollator,
+    missing: Iterator[tuple[str, Row, int | str]],
+    *,
+    quiet: bool = False,
+) -> None:
+    """Computes the features that are missing."""
     state = PartialState()
-    was_training = tower.training
+    was_training, read_features = tower.training, tower.reads_features
     tower.eval().to(state.device)
-    missing = _missing(store, tower.modality, collator, splits)
-    # by the key, not by its place: another process may have written some already
-    share = (found for found in missing if int(found[0], 16) % state.num_processes == state.process_index)
-    with tqdm(desc=f"Caching {tower.modality} features", unit="", disable=not state.is_main_process) as bar:
+    tower.reads_features = False
+    name = f"Caching {tower.modality} features"
+    with tqdm(desc=name, unit="", disable=quiet or not state.is_main_process) as bar:
         shard: dict[str, torch.Tensor] = {}
-        while part := list(islice(share, _READ_AT_ONCE)):
+        while part := list(islice(missing, _READ_AT_ONCE)):
             values = [collator.read_value(row, row_id, tower.modality) for _, row, row_id in part]
             shard.update(zip((key for key, _, _ in part), _features(tower, collator.processor, values), strict=True))
             bar.update(len(part))
@@ -262,9 +332,8 @@ def _fill(store: FeatureStore, tower: Tower, collator: MultimodalCollator, split
                 shard = {}
         if shard:
             store.write(shard)
-    state.wait_for_everyone()
-    store.refresh()
     tower.train(was_training)
+    tower.reads_features = read_features
 
 
 def _missing(
@@ -283,10 +352,12 @@ def _missing(
 
 @torch.inference_mode()
 def _features(tower: Tower, processor: MultimodalProcessor, values: list[Any]) -> list[torch.Tensor]:
-    """Runs the backbone on values of one modality: each one's features, of texts those of real tokens."""
+    """Runs the backbone on values of one modality: each one's features, of sequences those of real tokens."""
+    if tower.modality == "audio" and len(values) > 1:  # alone: what pads a sound to others reaches its features
+        return [features for value in values for features in _features(tower, processor, [value])]
     batch = processor.tensors_of({tower.modality: values}, **BATCH_OPTIONS).to(tower.absent_token.device)
     features, mask = tower.read(**batch)
-    if tower.modality == "text":
+    if tower.modality in ("text", "audio") and features.ndim == 3:
         return [row[real].cpu() for row, real in zip(features, mask, strict=True)]
     return list(features.cpu())
 
@@ -299,5 +370,7 @@ __all__ = [
     "cache_features",
     "content_key",
     "fingerprint",
+    "keep_features",
+    "open_features",
     "release_features",
 ]

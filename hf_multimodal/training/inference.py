@@ -142,7 +142,7 @@ def evaluate_model(
         batch_size: Rows per device and step.
         slices: Columns of the source whose values the report scores one by one.
         shown_wrong: How many of the rows that the model is most wrong about the report shows.
-        feature_cache: Folder of features of frozen text and image towers, as `training.feature_cache` keeps them: what
+        feature_cache: Folder of features of frozen towers, as `training.feature_cache` keeps them: what
             is there is not computed again, what is not is added.
 
     Returns:

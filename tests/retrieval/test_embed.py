@@ -16,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from hf_multimodal import MultimodalForRetrieval
 from hf_multimodal.data.collator import RowError
 from hf_multimodal.retrieval import embed as embed_module
 from hf_multimodal.retrieval.embed import embed_rows
 from hf_multimodal.retrieval.embeddings import MANIFEST, EmbeddingManifest, read_parts
 from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.training import feature_cache
 from hf_multimodal.training.row_source import RowSource
 from tests.retrieval.conftest import NUM_ITEMS, make_items, row_source, write_items
 from tests.tiny import tiny_model, tiny_processor
@@ -57,6 +59,25 @@ def test_files_hold_ids_vectors_and_kept_columns(model_folder, rows, tmp_path):
     manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
     assert manifest["rows"] == NUM_ITEMS
     assert manifest["revision"] == model_revision(str(model_folder))
+
+
+def test_frozen_towers_features_are_kept(rows, tmp_path, monkeypatch):
+    model = tiny_model(MultimodalForRetrieval, embedding_size=8, frozen_towers=["image"])
+    model.save_pretrained(tmp_path / "model")
+    tiny_processor().save_pretrained(tmp_path / "model")
+    embed(tmp_path / "model", rows, tmp_path / "plain", with_tokens=True)
+    store = tmp_path / "features"
+    embed(tmp_path / "model", rows, tmp_path / "kept", with_tokens=True, feature_cache=store)
+    monkeypatch.setattr(feature_cache, "_features", lambda *args: pytest.fail("computed again"))
+    embed(tmp_path / "model", rows, tmp_path / "again", with_tokens=True, feature_cache=store)
+    plain = vectors_of(tmp_path / "plain")
+    for folder in ("kept", "again"):
+        assert vectors_of(tmp_path / folder).keys() == plain.keys()
+        for one, vector in vectors_of(tmp_path / folder).items():
+            np.testing.assert_allclose(vector, plain[one], atol=1e-5)
+    with pytest.raises(ValueError, match="of text none is: set towers.text.frozen"):
+        embed(tmp_path / "model", rows, tmp_path / "text", modality="text", feature_cache=store)
+    assert not (tmp_path / "text").exists()
 
 
 def test_continues_where_it_was_killed(model_folder, rows, tmp_path, monkeypatch):

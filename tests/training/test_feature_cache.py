@@ -20,7 +20,7 @@ from hf_multimodal.training.inference import evaluate_model
 from hf_multimodal.training.row_source import RowSource
 from hf_multimodal.training.run import train
 from hf_multimodal.training.run_config import RunConfig
-from tests.tiny import tiny_tokenizer
+from tests.tiny import AUDIO_TOWERS, tiny_clips, tiny_model, tiny_processor, tiny_sounds, tiny_tokenizer
 from tests.training.tiny_run import tiny_run
 
 ENCODER = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -83,6 +83,32 @@ def test_what_is_kept_is_not_computed_again(cached, tmp_path, monkeypatch):
     assert computed == [1]
 
 
+def clip(frames):
+    with io.BytesIO() as file:
+        images = [Image.fromarray(frame) for frame in frames]
+        images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=40)
+        return {"bytes": file.getvalue(), "path": None}
+
+
+@pytest.mark.parametrize(("audio", "video"), [(name, "timm vit") for name in AUDIO_TOWERS] + [(None, "timm resnet")])
+def test_sounds_and_clips(audio, video, tmp_path, monkeypatch):
+    model = tiny_model(image=None, audio=audio, video=video, frozen_towers=[*(["audio"] if audio else []), "video"])
+    processor = tiny_processor(image=False, audio=audio, video=True)
+    sounds = [{"array": sound, "sampling_rate": 8000} for sound in tiny_sounds(8000)]
+    clips = [clip(frames) for frames in tiny_clips()]
+    rows = [{"text": "a", "audio": a, "video": v} for a, v in zip([*sounds, None], [*clips, None], strict=True)]
+    collator = MultimodalCollator(processor)
+    alone = torch.cat([model(**collator([row])).logits for row in rows])  # nothing is padded to others
+    features = cache_features(model, collator, {"train": [*rows, *rows]}, tmp_path)
+    assert [len(store) for store in features.stores.values()] == [3] * len(features.stores)
+    for modality in features.stores:
+        backbone = model.model.towers[modality].backbone
+        monkeypatch.setattr(backbone, "forward", lambda *args, **kwargs: pytest.fail("the backbone ran"))
+    monkeypatch.setattr("hf_multimodal.data.collator.open_video", lambda *args, **kwargs: pytest.fail("opened"))
+    torch.testing.assert_close(model(**features(rows)).logits, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model(**features(rows[3:])).logits, alone[3:], atol=1e-5, rtol=0)
+
+
 def test_half_precision(cached, tmp_path):
     model, collator, _, plain = cached
     release_features(model)
@@ -95,17 +121,17 @@ def test_half_precision(cached, tmp_path):
 def test_any_change_makes_another_store():
     model, processor = make_model()
     tower = model.model.towers["image"]
-    prints = [fingerprint(tower, processor.image_processor, "float32")]
-    assert fingerprint(make_model()[0].model.towers["image"], processor.image_processor, "float32") == prints[0]
-    prints.append(fingerprint(tower, processor.image_processor, "float16"))
+    prints = [fingerprint(tower, processor, "float32")]
+    assert fingerprint(make_model()[0].model.towers["image"], processor, "float32") == prints[0]
+    prints.append(fingerprint(tower, processor, "float16"))
     processor.image_processor.image_mean = [0.1, 0.2, 0.3]
-    prints.append(fingerprint(tower, processor.image_processor, "float32"))
+    prints.append(fingerprint(tower, processor, "float32"))
     next(tower.backbone.parameters()).data.flatten()[0] += 1
-    prints.append(fingerprint(tower, processor.image_processor, "float32"))
+    prints.append(fingerprint(tower, processor, "float32"))
     text = model.model.towers["text"]
-    prints.append(fingerprint(text, processor.tokenizer, "float32"))
+    prints.append(fingerprint(text, processor, "float32"))
     processor.tokenizer.model_max_length = 3
-    prints.append(fingerprint(text, processor.tokenizer, "float32"))
+    prints.append(fingerprint(text, processor, "float32"))
     assert len(set(prints)) == len(prints)
 
 
@@ -161,7 +187,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     values = frozen_run(tmp_path / "run", feature_cache=str(tmp_path / "cache"))
     for tower in values["towers"].values():
         tower["frozen"] = False
-    with pytest.raises(ValueError, match="none is frozen: set towers.text.frozen or towers.image.frozen"):
+    with pytest.raises(ValueError, match="of text, image none is: set towers.text.frozen or towers.image.frozen"):
         train(RunConfig.from_dict(values))
     values = frozen_run(tmp_path / "run", feature_cache=str(tmp_path / "cache"), feature_cache_dtype="int8")
     with pytest.raises(ValueError, match="Unknown feature_cache_dtype 'int8'. Known: float32"):
