@@ -18,6 +18,7 @@ from hf_multimodal.cli.explain import explain
 from hf_multimodal.cli.index import index
 from hf_multimodal.cli.predict import predict
 from hf_multimodal.cli.search import search
+from hf_multimodal.cli.serve import serve
 from hf_multimodal.cli.train import train
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search):
+for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search, serve):
     app.command()(verb)
 
 

@@ -39,13 +39,19 @@ class ImageError(ValueError):
     """An image that cannot be used; the text says why, and what to do about it."""
 
 
-def open_image(value: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Image:  # noqa: ANN401 (told apart below)
+def open_image(
+    value: Any,  # noqa: ANN401 (told apart below)
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    formats: tuple[str, ...] = SAFE_FORMATS,
+) -> Image.Image:
     """Opens one image and returns it upright, wholly decoded, in RGB.
 
     Args:
         value: A PIL image, a uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), encoded bytes, the path of a local
             file, or the mapping `{"bytes": …, "path": …}` that `datasets.Image(decode=False)` yields.
         max_pixels: Largest height times width that is decoded.
+        formats: Those of `SAFE_FORMATS` that encoded pictures may have.
 
     Raises:
         ImageError: if the value is of another kind, is missing, damaged or truncated, of a format that is not read, has
@@ -59,9 +65,9 @@ def open_image(value: Any, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Image.Ima
         image = _decoded(value, max_pixels)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         _refuse_empty(len(value))
-        image = _decoded(_read_header(io.BytesIO(value)), max_pixels)
+        image = _decoded(_read_header(io.BytesIO(value), formats), max_pixels)
     elif isinstance(value, (str, Path)):
-        return open_file(value, "image", ImageError, lambda encoded: open_image(encoded, max_pixels=max_pixels))
+        return open_file(value, "image", ImageError, lambda x: open_image(x, max_pixels=max_pixels, formats=formats))
     else:
         raise ImageError(
             f"a value of type {type(value).__name__} is not an image. Give a PIL image, a uint8 numpy array, encoded "
@@ -96,16 +102,16 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Image.Image:
     return Image.fromarray(array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array)
 
 
-def _read_header(file: BinaryIO) -> Image.Image:
+def _read_header(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
     """Identifies the format and the size; decodes no pixels."""
     try:
         with warnings.catch_warnings():
             # Our own limit decides, whatever the user does with warnings.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            return Image.open(file, formats=SAFE_FORMATS)
+            return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"this is not an image in one of the formats that are read: {', '.join(SAFE_FORMATS)}. Convert it to PNG "
+            f"this is not an image in one of the formats that are read: {', '.join(formats)}. Convert it to PNG "
             "or JPEG, or check that the file is not damaged."
         ) from error
     except Image.DecompressionBombError as error:

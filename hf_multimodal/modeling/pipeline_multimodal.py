@@ -11,7 +11,7 @@ from transformers.utils import ModelOutput
 from .pipeline_rows import RowPipeline
 
 
-def _label_scores(
+def _rank(
     logits: torch.Tensor, names: Sequence[str], problem_type: str | None, top_k: int | None
 ) -> list[dict[str, Any]]:
     """Turns logits (C,) into labels with scores, best first; into values for regression."""
@@ -21,6 +21,27 @@ def _label_scores(
     scores = logits.sigmoid() if is_independent else logits.softmax(-1)
     ranked = sorted(zip(names, scores.tolist(), strict=True), key=lambda pair: -pair[1])
     return [{"label": name, "score": score} for name, score in ranked[:top_k]]
+
+
+def label_scores(
+    logits: Mapping[str, torch.Tensor],
+    config: Any,  # noqa: ANN401 (a MultimodalConfig, also as remote code)
+    top_k: int | None = None,
+) -> Any:  # noqa: ANN401 (a list, or a dict of them)
+    """Turns the logits of one row into labels with scores, best first, or into values.
+
+    Args:
+        logits: Task -> (C,) logits; of a model of one task the key is empty.
+        config: The model's configuration.
+        top_k: How many labels; None = all.
+    """
+    if config.tasks:
+        return {
+            name: _rank(logits[name], task["labels"], task["problem_type"], top_k)
+            for name, task in sorted(config.tasks.items())
+        }
+    names = [config.id2label[i] for i in range(len(logits[""]))]
+    return _rank(logits[""], names, config.problem_type or ("regression" if len(names) == 1 else None), top_k)
 
 
 class MultimodalClassificationPipeline(RowPipeline):
@@ -44,15 +65,8 @@ class MultimodalClassificationPipeline(RowPipeline):
         self, model_outputs: Mapping[str, torch.Tensor], top_k: int | None = None
     ) -> Any:  # noqa: ANN401 (a list, or a dict of them)
         """Turns the logits of one row into labels with scores."""
-        config: Any = self.model.config
-        if config.tasks:
-            return {
-                name: _label_scores(model_outputs[f"logits {name}"][0], task["labels"], task["problem_type"], top_k)
-                for name, task in sorted(config.tasks.items())
-            }
-        logits = model_outputs["logits "][0]
-        names = [config.id2label[i] for i in range(len(logits))]
-        return _label_scores(logits, names, config.problem_type or ("regression" if len(names) == 1 else None), top_k)
+        own = {name.removeprefix("logits "): logits[0] for name, logits in model_outputs.items()}
+        return label_scores(own, self.model.config, top_k)
 
 
-__all__ = ["MultimodalClassificationPipeline"]
+__all__ = ["MultimodalClassificationPipeline", "label_scores"]

@@ -21,8 +21,9 @@ from hf_multimodal.data.columns import ROW_ID, source_name
 from hf_multimodal.data.whole_files import whole_file
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
+from hf_multimodal.prediction.revision import model_revision
 from hf_multimodal.retrieval.embeddings import EmbeddingManifest, part_file, prepare_folder
-from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.retrieval.models import load_retrieval_model
 from hf_multimodal.retrieval.token_store import to_bytes
 from hf_multimodal.training.feature_cache import keep_features, open_features
 from hf_multimodal.training.inference import process_state

@@ -15,8 +15,9 @@ from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
+from hf_multimodal.prediction.revision import model_revision
 from hf_multimodal.retrieval.collection import Collection
-from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.retrieval.models import load_retrieval_model
 from hf_multimodal.retrieval.token_store import to_tower
 from hf_multimodal.retrieval.vector_index import Found, Where, check_k
 from hf_multimodal.training.inference import process_state

@@ -18,10 +18,11 @@ import torch
 
 from hf_multimodal import MultimodalForRetrieval
 from hf_multimodal.data.collator import RowError
+from hf_multimodal.prediction.revision import model_revision
 from hf_multimodal.retrieval import embed as embed_module
 from hf_multimodal.retrieval.embed import embed_rows
 from hf_multimodal.retrieval.embeddings import MANIFEST, EmbeddingManifest, read_parts
-from hf_multimodal.retrieval.models import load_retrieval_model, model_revision
+from hf_multimodal.retrieval.models import load_retrieval_model
 from hf_multimodal.training import feature_cache
 from hf_multimodal.training.row_source import RowSource
 from tests.retrieval.conftest import NUM_ITEMS, make_items, row_source, write_items

@@ -1,0 +1,182 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The Open Inference Protocol (KServe V2) over HTTP, so that existing serving platforms can run the model.
+
+Inputs are `BYTES` tensors of one dimension, one per modality that is given, a row each; files stand there in base64, a
+series as JSON. An empty string is an absent value of anything but a text.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from apiflask import APIFlask
+from apiflask.fields import Dict, Integer, List, Nested, Raw, String
+from apiflask.validators import Length
+from flask import jsonify
+from marshmallow import EXCLUDE, Schema
+from werkzeug.exceptions import NotFound
+
+from hf_multimodal import __version__
+from hf_multimodal.prediction.rows import InputError
+from hf_multimodal.serving.problems import problem
+from hf_multimodal.serving.row_routes import add_post
+from hf_multimodal.serving.schemas import MEDIA, Media
+from hf_multimodal.serving.service import Service
+
+
+class _Tensor(Schema):
+    class Meta:
+        unknown = EXCLUDE  # parameters, which the protocol leaves open
+
+    name = String(required=True)
+    shape = List(Integer(), required=True, validate=Length(equal=1))
+    datatype = String(required=True)
+    data = List(Raw(), required=True)
+
+
+class InferRequest(Schema):
+    """Body of `/v2/models/NAME/infer`."""
+
+    class Meta:
+        """Fields that the protocol leaves open are let through."""
+
+        unknown = EXCLUDE
+
+    id = String()
+    inputs = List(Nested(_Tensor), required=True, validate=Length(min=1))
+    parameters = Dict()
+
+
+def add_kserve_routes(app: APIFlask, service: Service) -> None:
+    """Adds `/v2` and what is below it."""
+    predictor = service.predictor
+
+    @app.get("/v2")
+    def server_metadata() -> Any:  # noqa: ANN401 (a response)
+        """What the server is."""
+        return jsonify(name="hf_multimodal", version=__version__, extensions=[])
+
+    @app.get("/v2/health/live")
+    def server_live() -> Any:  # noqa: ANN401
+        """Whether the process answers."""
+        return jsonify(live=True)
+
+    @app.get("/v2/health/ready")
+    def server_ready() -> Any:  # noqa: ANN401
+        """Whether rows sent now would be answered."""
+        return jsonify(ready=True) if service.is_ready else problem(503, "The service is shutting down.")
+
+    @app.get("/v2/models/<model>")
+    def model_metadata(model: str) -> Any:  # noqa: ANN401
+        """Inputs and outputs of the model."""
+        name = _checked_name(service, model)
+        inputs = [{"name": m, "datatype": "BYTES", "shape": [-1]} for m in predictor.modalities]
+        outputs = [{"name": n, "datatype": d, "shape": s} for n, d, s in _outputs_told(predictor)]
+        told = {"versions": [predictor.revision], "platform": "hf_multimodal", "inputs": inputs, "outputs": outputs}
+        return jsonify(name=name, **told)
+
+    @app.get("/v2/models/<model>/ready")
+    def model_ready(model: str) -> Any:  # noqa: ANN401
+        """Whether rows sent now would be answered."""
+        name = _checked_name(service, model)
+        ready = service.is_ready
+        return jsonify(name=name, ready=True) if ready else problem(503, "The service is shutting down.")
+
+    add_post(app, service, "/v2/models/<model>/infer", InferRequest, infer)
+
+
+def _checked_name(service: Service, model: str) -> str:
+    """Refuses another model than the one that is served, whose name stands in a path without slashes."""
+    name = service.predictor.name.replace("/", "--")
+    if model != name:
+        raise NotFound(f"There is no such model; this service has {name!r}.")
+    return name
+
+
+def infer(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+    """Answers rows given as tensors: labels with scores, embeddings, or texts."""
+    predictor = service.predictor
+    name = _checked_name(service, body["model"])
+    rows = _rows(body["inputs"], predictor.modalities, service.settings.max_rows)
+    with service.opening(deadline):
+        opened = service.open(rows)
+    if bad := next((row for row in opened if isinstance(row, InputError)), None):
+        raise bad  # tensors have no place for an error
+    if predictor.kind == "generation":
+        outputs = [_tensor("text", "BYTES", [len(rows)], service.write(opened, {}, deadline))]
+    else:
+        outputs = _outputs(predictor, service.compute(opened, deadline))
+    told = {"id": body["id"]} if "id" in body else {}
+    return jsonify(model_name=name, model_version=predictor.revision, **told, outputs=outputs)
+
+
+def _rows(inputs: Sequence[Mapping[str, Any]], modalities: tuple[str, ...], limit: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for tensor in inputs:
+        name, data = tensor["name"], tensor["data"]
+        if name not in modalities:
+            raise InputError(f"This model does not read {name!r}: it reads {', '.join(modalities)}.")
+        if tensor["datatype"] != "BYTES" or tensor["shape"] != [len(data)]:
+            raise InputError(f"Give {name} as BYTES of shape [{len(data)}], a row each.", name)
+        if not 1 <= len(data) <= limit:
+            raise InputError(f"{name} has {len(data)} rows; 1 to {limit} may be sent.", name)
+        rows = rows or [{} for _ in data]
+        if len(data) != len(rows):
+            raise InputError(f"{name} has {len(data)} rows, another input {len(rows)}.", name)
+        for row, value in zip(rows, data, strict=True):
+            row[name] = _value(name, value)
+    return rows
+
+
+def _value(modality: str, value: Any) -> Any:  # noqa: ANN401 (a text, bytes, or a series)
+    if modality == "text" or value is None:
+        return value
+    if value == "":
+        return None
+    if modality in MEDIA:
+        return Media().deserialize(value, modality)
+    try:
+        return json.loads(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError("A series is given as JSON.", modality) from error
+
+
+def _outputs_told(predictor: Any) -> list[tuple[str, str, list[int]]]:  # noqa: ANN401 (a MultimodalPredictor)
+    if predictor.kind == "generation":
+        return [("text", "BYTES", [-1])]
+    if predictor.kind == "retrieval":
+        return [(f"{m}_embedding", "FP32", [-1, predictor.config.embedding_size]) for m in predictor.modalities]
+    tasks = predictor.config.tasks or {"": None}
+    prefixes = [f"{task}_" if task else "" for task in tasks]
+    return [told for p in prefixes for told in ((f"{p}label", "BYTES", [-1]), (f"{p}score", "FP32", [-1]))]
+
+
+def _outputs(predictor: Any, computed: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:  # noqa: ANN401
+    count = len(computed)
+    if predictor.kind == "retrieval":
+        size = predictor.config.embedding_size
+        blank = np.zeros(size, dtype=np.float32)
+        return [
+            _tensor(
+                f"{m}_embedding", "FP32", [count, size], [x for row in computed for x in row.get(m, blank).tolist()]
+            )
+            for m in predictor.modalities
+            if any(m in row for row in computed)
+        ]
+    told = [predictor.labels(row, 1) for row in computed]
+    by_task = {f"{task}_": [row[task][0] for row in told] for task in told[0]} if isinstance(told[0], Mapping) else None
+    outputs = []
+    for prefix, best in (by_task or {"": [row[0] for row in told]}).items():
+        outputs.append(_tensor(f"{prefix}label", "BYTES", [count], [one["label"] for one in best]))
+        scores = [one.get("score", one.get("value")) for one in best]
+        outputs.append(_tensor(f"{prefix}score", "FP32", [count], scores))
+    return outputs
+
+
+def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape, "data": data}
+
+
+__all__ = ["InferRequest", "add_kserve_routes", "infer"]
