@@ -12,6 +12,7 @@ from transformers import AutoConfig
 from hf_multimodal.data.word_tokenizer import build_word_tokenizer
 from hf_multimodal.modeling.configuration_multimodal import PROCESSOR_ARGUMENTS
 from hf_multimodal.modeling.image_processing_multimodal import MultimodalImageProcessor
+from hf_multimodal.modeling.modeling_generation import MultimodalForConditionalGeneration
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.modeling.series_processing_multimodal import MultimodalSeriesProcessor
@@ -267,6 +268,20 @@ def tiny_model(
     return cls.from_towers_pretrained(
         **tiny_towers(text, image, audio, video, series), **{**small, "hidden_dropout_prob": 0.0, **config}
     ).eval()
+
+
+def tiny_generation(**config):
+    """Builds a model that writes, with the words of `TEXTS`, and its processor."""
+    model = tiny_model(MultimodalForConditionalGeneration, decoder={"tokenizer": tiny_tokenizer()}, **config)
+    return model, tiny_writing_processor()
+
+
+def tiny_writing_processor(**changes):
+    """Builds the processor of a model that writes; arguments as of `tiny_processor`."""
+    own = tiny_processor(**changes)
+    return MultimodalProcessor(
+        image_processor=own.image_processor, tokenizer=own.tokenizer or None, decoder_tokenizer=tiny_tokenizer()
+    )
 
 
 def tiny_tokenizer():

@@ -34,7 +34,7 @@ def read_body(request: Request, schema: Schema) -> dict[str, Any]:
             raise BadRequest("The body is no JSON, or not in UTF-8.") from error
         except RecursionError as error:
             raise BadRequest("The JSON is nested too deeply.") from error
-    elif request.mimetype == "multipart/form-data":
+    elif request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
         data = _read_form(request)
     else:
         raise UnsupportedMediaType("Send application/json, or multipart/form-data with files as they are.")

@@ -33,7 +33,7 @@ class _Tensor(Schema):
     name = String(required=True)
     shape = List(Integer(), required=True, validate=Length(equal=1))
     datatype = String(required=True)
-    data = List(Raw(), required=True)
+    data = List(Raw(allow_none=True), required=True)
 
 
 class InferRequest(Schema):

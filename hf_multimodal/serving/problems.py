@@ -66,7 +66,7 @@ def handle_errors(app: Flask) -> None:
 
     @app.errorhandler(ValidationError)
     def _invalid(error: ValidationError) -> Response:
-        errors = list(_flat(error.messages))
+        errors = list(_flat(error.normalized_messages()))
         detail = "; ".join(f"{one['pointer'] or 'body'}: {one['detail']}" for one in errors[:5])
         return problem(422, detail, errors=errors[:100])
 

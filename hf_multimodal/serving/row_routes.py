@@ -65,7 +65,8 @@ def add_post(app: APIFlask, service: Service, path: str, schema_class: type[Sche
                 service.leave()
 
     answer.__name__ = view.__name__
-    app.input(schema, location="json")(answer)  # for the document only: it would read JSON alone
+    # APIFlask's own reading of bodies, which takes JSON alone, goes no further than the OpenAPI document
+    answer._spec = app.input(schema, location="json")(answer)._spec  # type: ignore[attr-defined]
     app.post(path)(answer)
 
 

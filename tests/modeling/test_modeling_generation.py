@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer, BertConfig,
 from hf_multimodal import MultimodalForClassification, MultimodalForConditionalGeneration, MultimodalProcessor
 from hf_multimodal.modeling.configuration_decoder import special_tokens
 from hf_multimodal.modeling.modeling_decoder import shift_right, text_loss
-from tests.tiny import TEXTS, tiny_batch, tiny_model, tiny_processor, tiny_tokenizer
+from tests.tiny import TEXTS, tiny_batch, tiny_model, tiny_processor, tiny_tokenizer, tiny_writing_processor
 
 DECODERS = {
     "default": {},
@@ -198,13 +198,6 @@ print(json.dumps([written.tolist(), processor.batch_decode(written)]))
     assert run.returncode == 0, run.stderr
     written = model.generate(**batch, max_new_tokens=4)
     assert json.loads(run.stdout.splitlines()[-1]) == [written.tolist(), tiny_tokenizer().batch_decode(written)]
-
-
-def tiny_writing_processor(**changes):
-    own = tiny_processor(**changes)
-    return MultimodalProcessor(
-        image_processor=own.image_processor, tokenizer=own.tokenizer or None, decoder_tokenizer=tiny_tokenizer()
-    )
 
 
 def test_pretrained_decoder(tmp_path):
