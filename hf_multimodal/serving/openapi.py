@@ -55,6 +55,9 @@ def describe(app: APIFlask, service: Service) -> None:
             for method, operation in methods.items():
                 if method in ("get", "post"):
                     _complete_operation(path, method, operation, secured, streams)
+        # what takes rows first, the protocol's own routes last
+        order = sorted(spec["paths"], key=lambda path: (path.startswith("/v2"), "post" not in spec["paths"][path]))
+        spec["paths"] = {path: spec["paths"][path] for path in order}
         return spec
 
 

@@ -46,6 +46,7 @@ def run_app(app: APIFlask, host: str, port: int) -> None:
         clear_untrusted_proxy_headers=True,
         ident=None,
     )
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of each request that finds no idle thread
     signal.signal(signal.SIGTERM, _ending(service))
     signal.signal(signal.SIGINT, _ending(service))
     sys.stderr.write(f"{service.predictor.name} at http://{host}:{_port(server)}  (Ctrl+C ends)\n")

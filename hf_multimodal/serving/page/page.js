@@ -272,7 +272,7 @@ function overlay(picture, map) {
     drawing.fillStyle = `rgba(255, 60, 0, ${0.65 * Math.max(0, value) / most})`;
     drawing.fillRect(x, y, 1, 1);
   }));
-  return make("figure", { className: "map" }, make("img", { src: picture, alt: "The picture as the model reads it" }), canvas,
+  return make("figure", {}, make("div", { className: "map" }, make("img", { src: picture, alt: "The picture as the model reads it" }), canvas),
     make("figcaption", { className: "quiet" }, "What of the picture mattered, the redder the more."));
 }
 
