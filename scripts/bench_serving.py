@@ -85,7 +85,9 @@ def _read(file: IO[str]) -> str:
 
 
 def _body(size: int, text: str) -> bytes:
-    """A row of a text and a noisy JPEG."""
+    """A row of a text and a noisy JPEG; without one if its side is 0."""
+    if not size:
+        return json.dumps({"text": text}).encode()
     buffer = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer, "JPEG")
@@ -180,7 +182,7 @@ def serve(
     seconds: float = typer.Option(8.0, help="Of each measurement."),
     overload_seconds: float = typer.Option(20.0, help="Of the overload."),
     clients: list[int] = typer.Option([1, 8, 32], help="Clients at once."),  # noqa: B008
-    picture: int = typer.Option(64, help="Side of the JPEG that is sent, in pixels."),
+    picture: int = typer.Option(64, help="Side of the JPEG that is sent, in pixels; 0 sends a text alone."),
     stub: bool = typer.Option(False, "--stub", help="Put 5 ms a batch and 0.25 ms a row in the model's place."),
     overloading: int = typer.Option(320, help="Clients of the overload: four times as many as are let in."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),

@@ -35,8 +35,9 @@ class MicroBatcher:
     Args:
         compute: Items -> as many results, in their order.
         max_batch: Most items of one batch; 1 computes each alone.
-        max_wait: Seconds that the first item of a batch waits for others.
+        max_wait: Seconds that the first item of a batch waits for others at most.
         max_queue: Most items that wait; more are refused.
+        expects_more: Whether others are on their way; else none is waited for.
         observe: Called with the number of items of each batch.
     """
 
@@ -47,12 +48,13 @@ class MicroBatcher:
         max_batch: int = 16,
         max_wait: float = 0.005,
         max_queue: int = 64,
+        expects_more: Callable[[], bool] = lambda: True,
         observe: Callable[[int], None] = lambda size: None,
     ) -> None:
         for name, value, least in (("max_batch", max_batch, 1), ("max_wait", max_wait, 0), ("max_queue", max_queue, 1)):
             if value < least:
                 raise ValueError(f"{name}={value}: it is at least {least}.")
-        self.compute, self.observe = compute, observe
+        self.compute, self.expects_more, self.observe = compute, expects_more, observe
         self.max_batch, self.max_wait, self.max_queue = max_batch, max_wait, max_queue
         self._queue: deque[_Job] = deque()
         self._changed = threading.Condition()
@@ -110,7 +112,9 @@ class MicroBatcher:
                     return None
                 self._changed.wait()
             until = self._queue[0].since + self.max_wait
-            while len(self._queue) < self.max_batch and not self._closed and (left := until - time.monotonic()) > 0:
+            while len(self._queue) < self.max_batch and not self._closed and self.expects_more():
+                if (left := until - time.monotonic()) <= 0:
+                    break
                 self._changed.wait(left)
             taken = [self._queue.popleft() for _ in range(min(self.max_batch, len(self._queue)))]
         jobs, now = [], time.monotonic()

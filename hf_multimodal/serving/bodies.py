@@ -64,11 +64,11 @@ def _plain(name: str, value: str) -> Any:  # noqa: ANN401 (what the JSON holds)
         raise ValidationError("In a form this field is JSON; this is none.", name) from error
 
 
-def rows_of(body: Mapping[str, Any], names: tuple[str, ...]) -> tuple[list[dict[str, Any]], bool]:
+def rows_of_body(body: Mapping[str, Any], names: tuple[str, ...]) -> tuple[list[dict[str, Any]], bool]:
     """Takes the rows out of a checked body; returns whether there may be many as well."""
     if "rows" in body:
         return [dict(row) for row in body["rows"]], True
     return [{name: body[name] for name in names if name in body}], False
 
 
-__all__ = ["read_body", "rows_of"]
+__all__ = ["read_body", "rows_of_body"]

@@ -21,7 +21,7 @@ from werkzeug.exceptions import NotFound
 from hf_multimodal import __version__
 from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.serving.problems import problem
-from hf_multimodal.serving.row_routes import add_post
+from hf_multimodal.serving.row_routes import Asked, add_post
 from hf_multimodal.serving.schemas import MEDIA, Media
 from hf_multimodal.serving.service import Service
 
@@ -84,7 +84,7 @@ def add_kserve_routes(app: APIFlask, service: Service) -> None:
         ready = service.is_ready
         return jsonify(name=name, ready=True) if ready else problem(503, "The service is shutting down.")
 
-    add_post(app, service, "/v2/models/<model>/infer", InferRequest, infer)
+    add_post(app, service, "/v2/models/<model>/infer", InferRequest, _rows_of_tensors, infer)
 
 
 def _checked_name(service: Service, model: str) -> str:
@@ -95,21 +95,23 @@ def _checked_name(service: Service, model: str) -> str:
     return name
 
 
-def infer(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+def infer(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
     """Answers rows given as tensors: labels with scores, embeddings, or texts."""
-    predictor = service.predictor
-    name = _checked_name(service, body["model"])
-    rows = _rows(body["inputs"], predictor.modalities, service.settings.max_rows)
-    with service.opening(deadline):
-        opened = service.open(rows)
-    if bad := next((row for row in opened if isinstance(row, InputError)), None):
+    predictor, body = service.predictor, asked.body
+    if bad := next((row for row in asked.opened if isinstance(row, InputError)), None):
         raise bad  # tensors have no place for an error
     if predictor.kind == "generation":
-        outputs = [_tensor("text", "BYTES", [len(rows)], service.write(opened, {}, deadline))]
+        texts = service.write(asked.opened, {}, asked.deadline)
+        outputs = [_tensor("text", "BYTES", [len(texts)], texts)]
     else:
-        outputs = _outputs(predictor, service.compute(opened, deadline))
+        outputs = _outputs(predictor, service.compute(asked.opened, asked.deadline))
     told = {"id": body["id"]} if "id" in body else {}
-    return jsonify(model_name=name, model_version=predictor.revision, **told, outputs=outputs)
+    return jsonify(model_name=body["model"], model_version=predictor.revision, **told, outputs=outputs)
+
+
+def _rows_of_tensors(service: Service, body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    _checked_name(service, body["model"])
+    return _rows(body["inputs"], service.predictor.modalities, service.settings.max_rows), True
 
 
 def _rows(inputs: Sequence[Mapping[str, Any]], modalities: tuple[str, ...], limit: int) -> list[dict[str, Any]]:

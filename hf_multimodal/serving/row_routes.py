@@ -5,6 +5,7 @@
 import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -15,28 +16,51 @@ from marshmallow import Schema
 
 from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.serving.batcher import DeadlineError
-from hf_multimodal.serving.bodies import read_body, rows_of
+from hf_multimodal.serving.bodies import read_body, rows_of_body
 from hf_multimodal.serving.problems import input_problem, problem_document
 from hf_multimodal.serving.schemas import embed_schema, generate_schema, predict_schema, row_names, search_schema
 from hf_multimodal.serving.service import Service
 
-View = Callable[[Service, dict[str, Any], float], Any]
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was read.
+
+    Attributes:
+        body: What was checked.
+        rows: Its rows as they came.
+        many: Whether there could be several.
+        opened: Each row opened, or the `InputError` that says why it cannot be.
+        deadline: When it must be answered, of `time.monotonic`.
+    """
+
+    body: dict[str, Any]
+    rows: list[dict[str, Any]]
+    many: bool
+    opened: list[Any]
+    deadline: float
+
+
+RowsOf = Callable[[Service, dict[str, Any]], tuple[list[dict[str, Any]], bool]]
+View = Callable[[Service, Asked], Any]
 
 
 def add_row_routes(app: APIFlask, service: Service) -> None:
     """Adds the routes that the model can answer."""
     predictor, settings = service.predictor, service.settings
     if predictor.kind == "prediction":
-        add_post(app, service, "/predict", predict_schema(predictor, settings), predict)
+        add_post(app, service, "/predict", predict_schema(predictor, settings), _rows, predict)
     elif predictor.kind == "retrieval":
-        add_post(app, service, "/embed", embed_schema(predictor, settings), embed)
+        add_post(app, service, "/embed", embed_schema(predictor, settings), _rows, embed)
     else:
-        add_post(app, service, "/generate", generate_schema(predictor, settings), generate)
+        add_post(app, service, "/generate", generate_schema(predictor, settings), _rows, generate)
     if service.searcher is not None:
-        add_post(app, service, "/search", search_schema(predictor), search)
+        add_post(app, service, "/search", search_schema(predictor), _query, search)
 
 
-def add_post(app: APIFlask, service: Service, path: str, schema_class: type[Schema], view: View) -> None:
+def add_post(
+    app: APIFlask, service: Service, path: str, schema_class: type[Schema], rows_of: RowsOf, view: View
+) -> None:
     """Adds a route that takes rows: who is let in, what is read, how long it may take.
 
     Args:
@@ -44,30 +68,42 @@ def add_post(app: APIFlask, service: Service, path: str, schema_class: type[Sche
         service: What answers.
         path: The route.
         schema_class: What a body must be; the OpenAPI document tells it.
-        view: Service, checked body and deadline -> response. It opens rows while it holds a place to do so.
+        rows_of: Takes the rows out of a checked body; tells whether there could be several.
+        view: Answers what was read.
     """
     schema: Any = schema_class()  # typed by APIFlask as its own class
 
     @wraps(view)
     def answer(**arguments: Any) -> Any:  # noqa: ANN401 (a response)
         deadline = time.monotonic() + service.settings.deadline_seconds
-        service.enter()
-        streams = False
-        try:
+        with service.entered() as arrived:
             with service.opening(deadline):
-                body = read_body(request, schema)
-            response = view(service, {**body, **arguments}, deadline)
-            if streams := isinstance(response, Response) and response.is_streamed:
+                body = {**read_body(request, schema), **arguments}
+                rows, many = rows_of(service, body)
+                asked = Asked(body, rows, many, service.open(rows), deadline)
+            arrived()
+            response = view(service, asked)
+            if isinstance(response, Response) and response.is_streamed:
+                service.stay()  # until the last piece has gone
                 response.call_on_close(service.leave)
             return response
-        finally:
-            if not streams:
-                service.leave()
 
     answer.__name__ = view.__name__
     # APIFlask's own reading of bodies, which takes JSON alone, goes no further than the OpenAPI document
     answer._spec = app.input(schema, location="json")(answer)._spec  # type: ignore[attr-defined]
     app.post(path)(answer)
+
+
+def _rows(service: Service, body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    return rows_of_body(body, row_names(service.predictor))
+
+
+def _query(service: Service, body: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    modalities = service.predictor.modalities
+    query = {name: body[name] for name in modalities if body.get(name) is not None}
+    if len(query) != 1:
+        raise InputError(f"Give one query, of {' or '.join(modalities)}; got {sorted(query)}.")
+    return [query], False
 
 
 def _named(service: Service, **results: Any) -> Any:  # noqa: ANN401 (a response)
@@ -84,39 +120,33 @@ def _each(results: Sequence[Any], many: bool, tell: Callable[[int, Any], dict[st
     ]
 
 
-def predict(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+def predict(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
     """Labels with scores, or values, of one row or many; with `explain` also why.
 
     A row may have any of the model's modalities. Of many rows, one that cannot be used has an `error` in its place.
     """
-    rows, many = rows_of(body, service.predictor.modalities)
-    with service.opening(deadline):
-        opened = service.open(rows)
-    if body["explain"] and not service.predictor.explains:
+    if asked.body["explain"] and not service.predictor.explains:
         service.predictor.explainer_model()  # which says why there is none
-    results = service.compute(opened, deadline)
+    results = service.compute(asked.opened, asked.deadline)
 
     def tell(number: int, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        labels = service.predictor.labels(outputs, body.get("top_k"))
+        labels = service.predictor.labels(outputs, asked.body.get("top_k"))
         told = {"tasks" if isinstance(labels, Mapping) else "labels": labels}
-        if body["explain"]:
-            told["explanation"] = service.explain(rows[number], deadline)
+        if asked.body["explain"]:
+            told["explanation"] = service.explain(asked.rows[number], asked.deadline)
         return told
 
-    return _named(service, predictions=_each(results, many, tell))
+    return _named(service, predictions=_each(results, asked.many, tell))
 
 
-def embed(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+def embed(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
     """Unit vectors of one row or many, one for each modality that a row has."""
-    rows, many = rows_of(body, service.predictor.modalities)
-    with service.opening(deadline):
-        opened = service.open(rows)
-    results = service.compute(opened, deadline)
+    results = service.compute(asked.opened, asked.deadline)
 
     def tell(number: int, vectors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return {modality: encode_vector(vector, body["encoding"]) for modality, vector in vectors.items()}
+        return {modality: encode_vector(vector, asked.body["encoding"]) for modality, vector in vectors.items()}
 
-    return _named(service, embeddings=_each(results, many, tell))
+    return _named(service, embeddings=_each(results, asked.many, tell))
 
 
 def encode_vector(vector: np.ndarray, encoding: str) -> Any:  # noqa: ANN401 (numbers, or a mapping)
@@ -136,13 +166,9 @@ def encode_vector(vector: np.ndarray, encoding: str) -> Any:  # noqa: ANN401 (nu
     return {**told, "scale": scale, "data": base64.b64encode(values.tobytes()).decode()}
 
 
-def search(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+def search(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
     """The items of the collection that fit one query best."""
-    query = {name: body[name] for name in service.predictor.modalities if body.get(name) is not None}
-    if len(query) != 1:
-        raise InputError(f"Give one query, of {' or '.join(service.predictor.modalities)}; got {sorted(query)}.")
-    with service.opening(deadline):
-        service.open([query])  # within the bounds
+    (query,), body = asked.rows, asked.body
 
     def run() -> Any:  # noqa: ANN401 (hits)
         assert service.searcher is not None
@@ -151,31 +177,29 @@ def search(service: Service, body: dict[str, Any], deadline: float) -> Any:  # n
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(str(error)) from error
 
-    return _named(service, hits=[hit.to_dict() for hit in service.call(run, deadline)])
+    return _named(service, hits=[hit.to_dict() for hit in service.call(run, asked.deadline)])
 
 
-def generate(service: Service, body: dict[str, Any], deadline: float) -> Any:  # noqa: ANN401 (a response)
+def generate(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
     """A text for one row or many; with `stream` its pieces as server-sent events.
 
     Events are `{"text": PIECE}`; the last one has the name `done` and holds the whole text, or `error` and a problem.
     """
-    rows, many = rows_of(body, row_names(service.predictor))
+    body = asked.body
     names = ("max_new_tokens", "num_beams", "do_sample", "temperature", "top_p")
     options = {name: body[name] for name in names if name in body}
     options.setdefault("max_new_tokens", _longest(service))
     if "temperature" in options or "top_p" in options:
         options.setdefault("do_sample", True)
-    if body["stream"] and (many or options.get("num_beams", 1) > 1):
+    if body["stream"] and (asked.many or options.get("num_beams", 1) > 1):
         raise InputError("Streams are of one row, without beams: leave rows, num_beams or stream out.")
-    with service.opening(deadline):
-        opened = service.open(rows)
     if body["stream"]:
-        pieces = service.stream(opened[0], options, deadline)
+        pieces = service.stream(asked.opened[0], options, asked.deadline)
         response = Response(_events(service, pieces), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"  # of proxies
         return response
-    texts = service.write(opened, options, deadline)
-    return _named(service, texts=_each(texts, many, lambda number, text: {"text": text}))
+    texts = service.write(asked.opened, options, asked.deadline)
+    return _named(service, texts=_each(texts, asked.many, lambda number, text: {"text": text}))
 
 
 def _longest(service: Service) -> int:
@@ -202,4 +226,4 @@ def _event(data: Mapping[str, Any], name: str = "") -> str:
     return f"{f'event: {name}' + chr(10) if name else ''}data: {json.dumps(data)}\n\n"
 
 
-__all__ = ["add_post", "add_row_routes", "embed", "encode_vector", "generate", "predict", "search"]
+__all__ = ["Asked", "add_post", "add_row_routes", "embed", "encode_vector", "generate", "predict", "search"]

@@ -62,14 +62,20 @@ class Service:
         self.metrics.running.set_function(lambda: self._running)
         options: dict[str, Any] = {"max_queue": settings.max_queue, "observe": self.metrics.batches.observe}
         wait = settings.max_wait_ms / 1000
-        self._rows = MicroBatcher(predictor.compute, max_batch=settings.max_batch, max_wait=wait, **options)
+        self._rows = MicroBatcher(
+            predictor.compute,
+            max_batch=settings.max_batch,
+            max_wait=wait,
+            expects_more=lambda: self._coming > 0,
+            **options,
+        )
         # what cannot be computed together: texts told piece by piece, explanations, searches
         self._calls = MicroBatcher(lambda calls: [call() for call in calls], max_batch=1, max_wait=0, **options)
         self.batchers = (self._rows, self._calls)
         # pictures are large while they are opened: few at a time, however many wait
         self._opening = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._explainer: Explainer | None = None
-        self._running = 0
+        self._running = self._coming = 0
         self._changed = threading.Condition()
         self.draining = False
 
@@ -78,8 +84,12 @@ class Service:
         """Whether a request that comes now would be answered."""
         return not self.draining and all(batcher.is_alive for batcher in self.batchers)
 
-    def enter(self) -> None:
-        """Lets a request in, before anything of it is read; each is followed by `leave`.
+    @contextmanager
+    def entered(self) -> Iterator[Callable[[], None]]:
+        """Lets a request in, before anything of it is read, and out in the end.
+
+        Yields:
+            What is called when its rows have been opened: until then other rows are worth waiting for it.
 
         Raises:
             OverloadError: if as many as may be are in, or the service is ending.
@@ -89,6 +99,26 @@ class Service:
                 raise OverloadError("The service is shutting down.")
             if self._running >= self.settings.max_requests:
                 raise OverloadError(f"{self._running} requests are being answered already, as many as may be.")
+            self._running += 1
+            self._coming += 1
+        is_coming = True
+
+        def arrived() -> None:
+            nonlocal is_coming
+            if is_coming:
+                is_coming = False
+                with self._changed:
+                    self._coming -= 1
+
+        try:
+            yield arrived
+        finally:
+            arrived()
+            self.leave()
+
+    def stay(self) -> None:
+        """Keeps a request in whose answer goes out piece by piece; it is followed by `leave`."""
+        with self._changed:
             self._running += 1
 
     def leave(self) -> None:

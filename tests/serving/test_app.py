@@ -62,13 +62,15 @@ def test_json_forms_and_python_give_the_same(client, predictor):
 
 
 def test_requests_at_once_are_computed_together_and_fail_alone(predictor, make_client, monkeypatch):
-    client = make_client(predictor, max_wait_ms=200.0)
+    client = make_client(predictor)
     rows = [as_json(row) for row in sound_and_picture_rows()]
     alone = [labels(client.post("/predict", json=row))[0] for row in rows]
     sizes, compute = [], predictor.compute
+    go = threading.Event()
 
     def computing(opened):
         sizes.append(len(opened))
+        assert go.wait(60)
         if any(row["text"] == "fail" for row in opened):
             raise RuntimeError("a row that brings the model down")
         return compute(opened)
@@ -80,15 +82,22 @@ def test_requests_at_once_are_computed_together_and_fail_alone(predictor, make_c
     def ask(number, row):
         answers[number] = client.application.test_client().post("/predict", json=row)
 
-    threads = [threading.Thread(target=ask, args=(n, row)) for n, row in enumerate([*rows, {"text": "fail"}])]
-    for thread in threads:
+    sent = [{"text": "first"}, *rows, {"text": "fail"}]
+    threads = [threading.Thread(target=ask, args=(number, row)) for number, row in enumerate(sent)]
+    threads[0].start()
+    while not sizes:
+        pass
+    for thread in threads[1:]:
         thread.start()
+    while len(service._rows) < len(rows) + 1:  # they gather while the first one is computed
+        pass
+    go.set()
     for thread in threads:
         thread.join()
-    assert sizes[0] > 1
+    assert sizes == [1, len(rows) + 1] + [1] * (len(rows) + 1)  # together, and as that failed, each alone
     for number, own in enumerate(alone):
-        assert labels(answers[number])[0] == pytest.approx(own, abs=1e-5)
-    detail = problem(answers[len(rows)], 500)
+        assert labels(answers[number + 1])[0] == pytest.approx(own, abs=1e-5)
+    detail = problem(answers[len(sent) - 1], 500)
     assert "fail" not in detail.replace("failed", "")  # nothing of what was sent
 
 

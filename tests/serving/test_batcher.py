@@ -102,6 +102,17 @@ def test_closing_finishes_what_waits_and_takes_no_more(held):
     assert [future.result(0) for future in (first, *waiting)] == ["firstfirst", "aa", "bb", "cc", "dd"]
 
 
+def test_nobody_is_waited_for_where_nobody_comes():
+    sizes, comes = [], [True]
+    batcher = MicroBatcher(list, max_wait=60, expects_more=lambda: comes[0], observe=sizes.append)
+    first = batcher.submit(["a"], 60)[0]
+    comes[0] = False
+    (second,) = batcher.submit(["b"], 60)
+    assert (first.result(10), second.result(10)) == ("a", "b")  # long before the minute is over
+    assert batcher.submit(["c"], 60)[0].result(10) == "c"
+    assert sizes == [2, 1]
+
+
 def test_a_wrong_number_of_results_is_an_error():
     batcher = MicroBatcher(lambda items: [])
     with pytest.raises(RuntimeError, match="1 items gave 0 results"):

@@ -32,9 +32,22 @@ def folder(tmp_path_factory):
     return folder
 
 
+# a model that takes its time
+SLOW = """
+import sys, time
+from hf_multimodal.prediction.predictor import TorchPredictor
+compute = TorchPredictor.compute
+TorchPredictor.compute = lambda *arguments: time.sleep(2) or compute(*arguments)
+from hf_multimodal.cli.main import main
+sys.argv[0] = "hf-multimodal"
+main()
+"""
+
+
 @contextmanager
-def served(folder, *options, **environment):
-    command = [sys.executable, "-m", "hf_multimodal", "serve", str(folder), "--port", "0", *options]
+def served(folder, *options, slow=False, **environment):
+    start = ["-c", SLOW] if slow else ["-m", "hf_multimodal"]
+    command = [sys.executable, *start, "serve", str(folder), "--port", "0", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
     try:
         lines = []
@@ -97,7 +110,7 @@ def test_slow_and_half_open_clients_block_nobody(folder):
 
 @pytest.mark.slow
 def test_what_has_begun_is_finished(folder):
-    with served(folder, "--max-wait", "1500") as (process, port):  # so long it waits for others
+    with served(folder, slow=True) as (process, port):
         answers = []
         asking = threading.Thread(target=lambda: answers.append(ask(port, "/predict", {"text": "a"})))
         asking.start()
