@@ -15,6 +15,7 @@ from hf_multimodal.cli.doctor import doctor
 from hf_multimodal.cli.embed import embed
 from hf_multimodal.cli.evaluate import evaluate
 from hf_multimodal.cli.explain import explain
+from hf_multimodal.cli.export import export
 from hf_multimodal.cli.index import index
 from hf_multimodal.cli.predict import predict
 from hf_multimodal.cli.search import search
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search, serve):
+for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search, export, serve):
     app.command()(verb)
 
 

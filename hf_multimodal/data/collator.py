@@ -88,11 +88,7 @@ class MultimodalCollator:
             for modality, value in self.read_row(row, row_id, opened).items():
                 columns[modality].append(value)
         batch = self.tensors(columns)
-        if isinstance(self.label_schema, TaskSchemas):
-            self._check_tasks(rows, self.label_schema)
-            if any(key.startswith("label.") for row in rows for key in row):
-                batch["labels"] = self._task_labels(rows, row_ids, self.label_schema)
-        elif isinstance(self.label_schema, (ItemSchema, MaskingSchema)):
+        if isinstance(self.label_schema, (ItemSchema, MaskingSchema)):
             named = [row if "item" in row else {"item": row_id} for row, row_id in zip(rows, row_ids, strict=True)]
             items = self._encode(named, row_ids, "item", ItemSchema.encode)
             if isinstance(self.label_schema, MaskingSchema):
@@ -102,11 +98,30 @@ class MultimodalCollator:
         elif isinstance(self.label_schema, TextSchema) and any("label" in row for row in rows):
             texts = self._encode(rows, row_ids, "label", self.label_schema.encode)
             batch["labels"] = self.processor.encode_targets(texts)
-        elif isinstance(self.label_schema, LabelSchema) and any("label" in row for row in rows):
-            batch["labels"] = self._labels(rows, row_ids, self.label_schema)
+        elif (labels := self.labels_of(rows, row_ids)) is not None:
+            batch["labels"] = labels
         if self.with_row_ids:
             batch[ROW_IDS] = [str(row_id) for row_id in row_ids]
         return batch
+
+    def labels_of(self, rows: Sequence[Row], row_ids: list[int | str]) -> Any:  # noqa: ANN401 (described below)
+        """Encodes the labels of one task or of several, as a batch has them; None where rows have none.
+
+        Args:
+            rows: As of a call.
+            row_ids: Their ids, for errors.
+
+        Raises:
+            RowError: if a label cannot be used.
+            ValueError: if a row has the label of a task that nobody declared.
+        """
+        if isinstance(self.label_schema, TaskSchemas):
+            self._check_tasks(rows, self.label_schema)
+            if any(key.startswith("label.") for row in rows for key in row):
+                return self._task_labels(rows, row_ids, self.label_schema)
+        elif isinstance(self.label_schema, LabelSchema) and any("label" in row for row in rows):
+            return self._labels(rows, row_ids, self.label_schema)
+        return None
 
     def tensors(self, columns: Mapping[str, list[Any]]) -> "BatchFeature":
         """Makes the inputs of what `read_row` returned, modality by modality."""

@@ -78,7 +78,7 @@ class FusionDecoder(nn.Module):
         """
         # once the keys and values of the fused tokens are in the cache, nobody reads the tokens again
         is_read = cache is not None and getattr(cache, "is_updated", {}).get(0, False)
-        tokens, mask = _read_by_decoder(encoded)
+        tokens, mask = read_by_decoder(encoded)
         return self.language_model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -91,7 +91,7 @@ class FusionDecoder(nn.Module):
         )
 
 
-def _read_by_decoder(encoded: MultimodalModelOutput) -> tuple[torch.Tensor, torch.Tensor | None]:
+def read_by_decoder(encoded: MultimodalModelOutput) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The pooled vector as a token before the fused ones: (B, 1 + L, H), and their mask (B, 1 + L)."""
     tokens, mask = cast(torch.Tensor, encoded.last_hidden_state), encoded.token_mask
     if encoded.pooler_output is not None:
@@ -120,4 +120,4 @@ def text_loss(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float
     return F.cross_entropy(flat, labels.reshape(-1), reduction="sum", **options) / count
 
 
-__all__ = ["CACHE", "FusionDecoder", "decoder_class", "shift_right", "text_loss"]
+__all__ = ["CACHE", "FusionDecoder", "decoder_class", "read_by_decoder", "shift_right", "text_loss"]

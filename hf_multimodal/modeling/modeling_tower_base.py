@@ -250,7 +250,7 @@ class Tower(nn.Module):
         is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
         replacement = self.absent_token * is_first[None, :, None]
         tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
-        mask = torch.where(present[:, None], mask, is_first[None, :])
+        mask = (mask & present[:, None]) | (is_first[None, :] & ~present[:, None])
         return TowerOutput(tokens=tokens, mask=mask, present=present)
 
 

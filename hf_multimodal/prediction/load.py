@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from hf_multimodal.prediction.bundle import MANIFEST
+from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.predictor import Limits, MultimodalPredictor, TorchPredictor
 from hf_multimodal.prediction.revision import model_revision
 from hf_multimodal.training.inference import kind_of_model, load_model
@@ -14,16 +16,18 @@ from hf_multimodal.training.inference import kind_of_model, load_model
 def open_predictor(
     model: str, *, limits: Limits | None = None, device: str | torch.device | None = None
 ) -> MultimodalPredictor:
-    """Opens a saved model.
+    """Opens a saved model, or a bundle.
 
     Args:
         model: Folder or Hub id.
         limits: What is read of a row.
-        device: Where it runs; None takes an accelerator if there is one.
+        device: Where a model runs; None takes an accelerator if there is one. A bundle runs where its runtime can.
 
     Raises:
         ValueError: if it holds no model of this package that answers rows.
     """
+    if (Path(model) / MANIFEST).is_file():
+        return GraphPredictor(Path(model), limits)
     kind = kind_of_model(model)
     if kind == "pretraining":
         raise ValueError(f"{model!r} is pretrained and answers nothing yet: go on to a task by start_from.")

@@ -1,0 +1,287 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What a bundle lost: its answers beside the model's on the same rows, and what it gained in size and speed."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_multimodal.comparison.statistics import Difference, Estimate, difference, estimate
+from hf_multimodal.data.labels import ItemSchema, LabelSchema, TaskSchemas, TextSchema
+from hf_multimodal.evaluation.detailed_scores import ScoredRows
+from hf_multimodal.evaluation.metrics import known_labels
+from hf_multimodal.prediction.predictor import MultimodalPredictor
+
+BATCH = 32
+_WARM_UP = 3
+_ROUNDS = 15
+
+
+class ParityError(ValueError):
+    """A bundle that lost more than it may."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a bundle may lose.
+
+    Attributes:
+        points: Of the metric, in points of a hundred (of regression: share by which the squared error may grow).
+        difference: Largest difference of a logit or a vector's value; None does not look.
+        agreement: Least share of the rows with the same answer.
+    """
+
+    points: float = 0.5
+    difference: float | None = None
+    agreement: float = 0.97
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The report of one kind of answer (a task, the search, the texts).
+
+    Attributes:
+        name: Of the task; empty where there is one.
+        metric: What is measured.
+        before: Of the model.
+        after: Of the bundle.
+        change: The bundle's minus the model's, row by row.
+        largest: Largest absolute difference of a logit or a vector's value; None of texts.
+        mean: Mean of the absolute differences.
+        agreement: Share of the rows with the same answer.
+        rows: How many there were.
+    """
+
+    name: str
+    metric: str
+    before: Estimate
+    after: Estimate
+    change: Difference
+    largest: float | None
+    mean: float | None
+    agreement: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a predictor said of rows, and how right each is.
+
+    Attributes:
+        values: (rows, …) logits or vectors; None of texts.
+        decisions: (rows,) or (rows, labels) what it decided.
+        right: (rows,) how right each is.
+    """
+
+    values: np.ndarray | None
+    decisions: np.ndarray
+    right: np.ndarray
+
+
+def answers(
+    predictors: Sequence[MultimodalPredictor],
+    parts: Iterable[Sequence[Mapping[str, Any]]],
+    references: Any,  # noqa: ANN401 (described below)
+    schema: Any,  # noqa: ANN401 (of any task)
+) -> list[dict[str, Answered]]:
+    """Asks predictors of one kind about the same rows.
+
+    Args:
+        predictors: The model and the bundle.
+        parts: Opened rows, some at a time.
+        references: Labels as the collator makes them, of texts the texts of each row.
+        schema: What they are.
+
+    Returns:
+        For each predictor task (or an empty key) -> what it said.
+    """
+    told: list[list[Any]] = [[] for _ in predictors]
+    for part in parts:
+        for predictor, own in zip(predictors, told, strict=True):
+            own += predictor.generate(part) if predictor.kind == "generation" else predictor.compute(part)
+    return [_answered(own, references, schema, predictors[0].modalities) for own in told]
+
+
+def _answered(told: list[Any], references: Any, schema: Any, modalities: Sequence[str]) -> dict[str, Answered]:  # noqa: ANN401
+    if isinstance(schema, TextSchema):
+        right = [float(any(_same(text, one) for one in own)) for text, own in zip(told, references, strict=True)]
+        return {"": Answered(None, np.array(told), np.array(right))}
+    if isinstance(schema, ItemSchema):
+        return {"": _search(told, np.asarray(references), modalities)}
+    schemas: Mapping[str, LabelSchema] = schema.schemas if isinstance(schema, TaskSchemas) else {"": schema}
+    answered = {}
+    for task, own in schemas.items():
+        labels = np.asarray(references[task] if task else references)
+        known = np.flatnonzero(known_labels(labels))
+        if not len(known):
+            continue
+        logits = np.stack([told[number][task] for number in known])
+        rows = ScoredRows(own, logits, labels[known], known, task)
+        answered[task] = Answered(logits, rows.predictions, rows.right)
+    return answered
+
+
+def _same(text: str, reference: str) -> bool:
+    return " ".join(text.lower().split()) == " ".join(reference.lower().split())
+
+
+def _search(outputs: Sequence[Mapping[str, np.ndarray]], items: np.ndarray, modalities: Sequence[str]) -> Answered:
+    """Takes each row's one modality as a query among the others' other one, in both directions."""
+    there = [number for number, row in enumerate(outputs) if len(row) == len(modalities)]
+    if not there:
+        raise ValueError("Parity of a search needs rows that have both modalities: none has.")
+    first, second = (np.stack([outputs[number][m] for number in there]) for m in modalities)
+    nearest = np.concatenate([(first @ second.T).argmax(1), (second @ first.T).argmax(1)])
+    own = items[there]
+    right = (own[nearest] == np.concatenate([own, own])).astype(float)
+    return Answered(np.concatenate([first, second]), nearest, right)
+
+
+def compare_answers(before: Mapping[str, Answered], after: Mapping[str, Answered], metric: str) -> list[Parity]:
+    """Compares what the model and the bundle said of the same rows."""
+    found = []
+    for name, old in before.items():
+        new = after[name]
+        apart = None if old.values is None or new.values is None else np.abs(new.values - old.values)
+        same = old.decisions == new.decisions
+        same = same.all(1) if same.ndim == 2 else same
+        found.append(
+            Parity(
+                name=name,
+                metric=metric,
+                before=estimate(old.right[None]),
+                after=estimate(new.right[None]),
+                change=difference(new.right[None], old.right[None]),
+                largest=None if apart is None else float(apart.max()),
+                mean=None if apart is None else float(apart.mean()),
+                agreement=float(np.mean(same)),
+                rows=len(old.right),
+            )
+        )
+    return found
+
+
+def check_parity(found: Sequence[Parity], thresholds: Thresholds) -> None:
+    """Refuses a bundle that lost more than it may.
+
+    Raises:
+        ParityError: naming what, by how much, and what is allowed.
+    """
+    wrong = []
+    for one in found:
+        of = f" of {one.name}" if one.name else ""
+        if one.metric == "mse":
+            lost = 100 * (one.after.mean / one.before.mean - 1) if one.before.mean else 0.0  # both negative
+        else:
+            lost = -100 * one.change.mean
+        if lost > thresholds.points:
+            wrong.append(f"{one.metric}{of} fell by {lost:.2f}, {thresholds.points:g} may be lost (--max-lost)")
+        if thresholds.difference is not None and one.largest is not None and one.largest > thresholds.difference:
+            wrong.append(
+                f"values{of} differ by up to {one.largest:.2g}, {thresholds.difference:g} may be (--max-difference)"
+            )
+        if one.metric != "mse" and one.agreement < thresholds.agreement:
+            wrong.append(
+                f"{100 * one.agreement:.1f} % of the answers{of} are the same, {100 * thresholds.agreement:g} % must "
+                "be (--min-agreement)"
+            )
+    if wrong:
+        raise ParityError("The bundle lost too much, and was thrown away: " + "; ".join(wrong) + ".")
+
+
+def measure_speed(
+    predictors: Mapping[str, MultimodalPredictor], opened: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Measures predictors in turns, on rows that are opened already.
+
+    Args:
+        predictors: Name -> predictor.
+        opened: Rows.
+
+    Returns:
+        Name -> `latency_ms` (median time of one row) and `rows_per_second` (in batches of `BATCH`).
+    """
+    many = [opened[i % len(opened)] for i in range(BATCH)]
+    latencies = _in_turns({name: _runner(x, many[:1]) for name, x in predictors.items()})
+    batches = _in_turns({name: _runner(x, many) for name, x in predictors.items()})
+    return {
+        name: {"latency_ms": 1000 * latencies[name], "rows_per_second": BATCH / batches[name]} for name in predictors
+    }
+
+
+def _runner(predictor: MultimodalPredictor, rows: Sequence[Mapping[str, Any]]) -> Callable[[], Any]:
+    run = predictor.generate if predictor.kind == "generation" else predictor.compute
+    return lambda: run(rows)
+
+
+def _in_turns(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for index in range(-_WARM_UP, _ROUNDS):
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if index >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(own) for name, own in seconds.items()}
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """Writes a report as Markdown.
+
+    Args:
+        report: What `parity.json` holds.
+    """
+    lines = [
+        f"# {report['name']}: {report['runtime']}, {report['precision']}",
+        "",
+        f"Against the PyTorch model in float32 (revision {report['revision']}), on {report['rows_of']}.",
+        "",
+        "| | model | bundle | change |",
+        "|---|---|---|---|",
+    ]
+    for one in report["parity"]:
+        of = f" of {one['name']}" if one["name"] else ""
+        told = (one["before"], one["after"], one["change"])
+        cells = [f"{100 * x['mean']:.2f} ({100 * x['low']:.2f} to {100 * x['high']:.2f})" for x in told]
+        lines.append(f"| {one['metric']}{of}, % | {' | '.join(cells)} |")
+        lines.append(f"| same answers{of} | | {100 * one['agreement']:.2f} % of {one['rows']} | |")
+        if one["largest"] is not None:
+            lines.append(f"| difference of values{of} | | largest {one['largest']:.2g}, mean {one['mean']:.2g} | |")
+    old, new = report["speed"]["model"], report["speed"]["bundle"]
+    size = report["megabytes"]
+    lines += [
+        f"| size, MB | {size['model']:.1f} | {size['bundle']:.1f} | "
+        f"{size['model'] / size['bundle']:.1f} times smaller |",
+        f"| latency of one row, ms | {old['latency_ms']:.1f} | {new['latency_ms']:.1f} | "
+        f"{old['latency_ms'] / new['latency_ms']:.1f} times as fast |",
+        f"| rows a second, {BATCH} at once | {old['rows_per_second']:.0f} | {new['rows_per_second']:.0f} | "
+        f"{new['rows_per_second'] / old['rows_per_second']:.1f} times as fast |",
+        "",
+        f"Measured in turns in one run: {', '.join(f'{k} {v}' for k, v in report['machine'].items())}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def as_json(found: Sequence[Parity]) -> list[dict[str, Any]]:
+    """Turns reports into what JSON holds."""
+    return [asdict(one) for one in found]
+
+
+__all__ = [
+    "BATCH",
+    "Answered",
+    "Parity",
+    "ParityError",
+    "Thresholds",
+    "answers",
+    "as_json",
+    "check_parity",
+    "compare_answers",
+    "measure_speed",
+    "report_markdown",
+]

@@ -1,0 +1,249 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A saved model to a bundle: graphs, configuration, processor and the report of what was lost; whole or not at all."""
+
+import json
+import platform
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.labels import ItemSchema, TextSchema, check_labels, labels_from_config
+from hf_multimodal.data.whole_files import whole_folder, write_whole
+from hf_multimodal.evaluation.metrics import choice_metric
+from hf_multimodal.export.graphs import Graph, graphs_of
+from hf_multimodal.export.onnx_files import check_onnx, halve_onnx, quantize_onnx, write_onnx
+from hf_multimodal.export.openvino_files import check_openvino, write_openvino
+from hf_multimodal.export.parity import (
+    BATCH,
+    Thresholds,
+    answers,
+    as_json,
+    check_parity,
+    compare_answers,
+    measure_speed,
+    report_markdown,
+)
+from hf_multimodal.modeling.configuration_multimodal import check_known
+from hf_multimodal.modeling.image_opening import DEFAULT_MAX_PIXELS, SAFE_FORMATS
+from hf_multimodal.prediction.bundle import MANIFEST, PRECISIONS, RUNTIMES, BundleManifest, GraphInfo, GraphInput
+from hf_multimodal.prediction.graph_predictor import GraphPredictor
+from hf_multimodal.prediction.load import open_predictor
+from hf_multimodal.prediction.predictor import MultimodalPredictor, TorchPredictor
+from hf_multimodal.prediction.rows import Limits
+from hf_multimodal.training.row_source import RowSource
+
+PARITY = "parity.json"
+PARITY_PAGE = "parity.md"
+CALIBRATION_ROWS = 256
+# the rows are the user's own: what training reads, exporting reads
+_LIMITS = Limits(characters=10**9, pixels=DEFAULT_MAX_PIXELS, seconds=600.0, image_formats=SAFE_FORMATS)
+
+
+def export_model(
+    model: str,
+    output: str | Path,
+    rows: RowSource,
+    *,
+    runtime: str = "onnx",
+    precision: str = "fp32",
+    thresholds: Thresholds | None = None,
+    limit: int | None = None,
+    calibration: RowSource | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Writes a saved model as a bundle, which `open_predictor` opens and the service serves.
+
+    Args:
+        model: Folder or Hub id.
+        output: Folder of the bundle.
+        rows: Labelled rows on which the bundle is compared with the model; best those of validation.
+        runtime: `onnx` or `openvino`.
+        precision: `fp32`; `fp16`: weights of half the size; `int8`: weights of a quarter, and faster.
+        thresholds: What it may lose; None takes 0.5 points, and of fp32 a difference of 0.001 at most.
+        limit: How many of the rows to take, the first ones; None = all.
+        calibration: Rows for OpenVINO's int8, best those of training; None takes those of the comparison.
+        overwrite: Whether to replace a bundle that is there.
+
+    Returns:
+        The report, as in `parity.json`.
+
+    Raises:
+        ParityError: if it lost more than it may; nothing is written then.
+        ValueError: if the model, rows or folder are not usable.
+        ImportError: if an extra is missing.
+    """
+    check_known("runtime", runtime, RUNTIMES)
+    check_known("precision", precision, PRECISIONS)
+    check_onnx()
+    if runtime == "openvino":
+        check_openvino(precision)
+    output = Path(output)
+    _check_output(output, overwrite)
+    predictor = open_predictor(model, limits=_LIMITS, device="cpu")
+    if not isinstance(predictor, TorchPredictor):
+        raise ValueError(f"{model!r} is a bundle already: export the model that it was made of.")
+    dataset, references, schema = _load(predictor, rows, limit)
+    thresholds = thresholds or Thresholds(difference=1e-3 if precision == "fp32" else None)
+    with whole_folder(output) as folder:
+        batches = _calibration(predictor, calibration or rows) if runtime == "openvino" and precision == "int8" else []
+        _write_bundle(predictor, folder, runtime, precision, batches)
+        bundle = GraphPredictor(folder, _LIMITS)
+        before, after = answers([predictor, bundle], _opened(predictor, dataset, BATCH), references, schema)
+        found = compare_answers(before, after, _metric(schema))
+        check_parity(found, thresholds)
+        report = {
+            "name": predictor.name,
+            "runtime": runtime,
+            "precision": precision,
+            "revision": predictor.revision,
+            "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
+            "parity": as_json(found),
+            "megabytes": {"model": _weight_megabytes(predictor), "bundle": _megabytes(folder)},
+            "speed": measure_speed({"model": predictor, "bundle": bundle}, next(_opened(predictor, dataset, BATCH))),
+            "machine": _machine(),
+        }
+        write_whole(folder / PARITY, json.dumps(report, indent=2) + "\n")
+        write_whole(folder / PARITY_PAGE, report_markdown(report))
+        if output.exists():  # a bundle that may be replaced
+            shutil.rmtree(output)
+    return report
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file()):
+        raise ValueError(f"{str(output)!r} holds something else than a bundle: give another --output.")
+    if any(output.iterdir()) and not overwrite:
+        raise ValueError(f"{str(output)!r} holds a bundle already: give --overwrite, or another --output.")
+
+
+def _load(predictor: TorchPredictor, rows: RowSource, limit: int | None) -> tuple[datasets.Dataset, Any, Any]:
+    """Loads rows, their labels, and what these are."""
+    dataset = rows.load(with_labels=predictor.kind != "retrieval", text_lists=predictor.kind == "generation")
+    dataset = dataset.select(range(min(len(dataset), limit or len(dataset))))
+    if not len(dataset):
+        raise ValueError("There are no rows to compare the bundle with the model on.")
+    if predictor.kind != "retrieval" and not any(name.split(".")[0] == "label" for name in dataset.column_names):
+        raise ValueError("Comparing a bundle with its model needs labels: map them with --column label=COLUMN.")
+    if predictor.kind == "retrieval":
+        items = dataset["item"] if "item" in dataset.column_names else range(len(dataset))
+        schema: Any = ItemSchema()
+        return dataset, [schema.encode(item, row=i, column="item") for i, item in enumerate(items)], schema
+    if predictor.kind == "generation":
+        return dataset, [x if isinstance(x, list) else [x] for x in dataset["label"]], TextSchema()
+    schema = labels_from_config(predictor.config)
+    check_labels(dataset, schema, columns=rows.columns)
+    collator = MultimodalCollator(predictor.processor, schema, rows.columns)
+    labels = dataset.select_columns([name for name in dataset.column_names if name.split(".")[0] == "label"])
+    return dataset, collator.labels_of(list(labels), list(range(len(labels)))), schema
+
+
+def _opened(predictor: TorchPredictor, dataset: datasets.Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
+    """Opens rows, some at a time."""
+    for start in range(0, len(dataset), size):
+        chosen: list[Any] = [dataset[number] for number in range(start, min(start + size, len(dataset)))]
+        yield [predictor.open(_cells(row, predictor)) for row in chosen]
+
+
+def _cells(row: Mapping[str, Any], predictor: MultimodalPredictor) -> dict[str, Any]:
+    cells: dict[str, Any] = {m: row.get(m) for m in predictor.modalities}
+    if isinstance(cells.get("text"), list):
+        cells["text"] = cells["text"][0]
+    return {m: None if _is_empty(x) else x for m, x in cells.items()}
+
+
+def _is_empty(cell: Any) -> bool:  # noqa: ANN401 (any cell)
+    return isinstance(cell, Mapping) and all(part is None for part in cell.values())
+
+
+def _metric(schema: Any) -> str:  # noqa: ANN401 (of any task)
+    if isinstance(schema, ItemSchema):
+        return "recall at 1"
+    if isinstance(schema, TextSchema):
+        return "exact match"
+    problem = getattr(schema, "problem_type", "")
+    return choice_metric(problem)[0] if problem else "accuracy"
+
+
+def _write_bundle(
+    predictor: TorchPredictor, folder: Path, runtime: str, precision: str, batches: Sequence[Mapping[str, Any]]
+) -> None:
+    predictor.processor.save_pretrained(folder)
+    predictor.config.save_pretrained(folder)
+    graphs = graphs_of(predictor)
+    infos = {graph.name: _write_graph(graph, folder, runtime, precision, batches) for graph in graphs}
+    told = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+    BundleManifest(
+        runtime=runtime,
+        precision=precision,
+        kind=predictor.kind,
+        name=predictor.name,
+        revision=predictor.revision,
+        graphs=infos,
+        generation={name: getattr(predictor.config, name) for name in told} if predictor.kind == "generation" else {},
+    ).save(folder)
+
+
+def _write_graph(
+    graph: Graph, folder: Path, runtime: str, precision: str, batches: Sequence[Mapping[str, Any]]
+) -> GraphInfo:
+    file = folder / f"{graph.name}.onnx"
+    write_onnx(graph, file)
+    if runtime == "openvino":
+        plain, file = file, file.with_suffix(".xml")
+        write_openvino(plain, file, precision, _inputs_of(graph, batches))
+        plain.unlink()
+    elif precision != "fp32":
+        plain = file.rename(file.with_suffix(".full"))
+        (quantize_onnx if precision == "int8" else halve_onnx)(plain, file)
+        plain.unlink()
+    inputs = {}
+    for name, tensor in graph.inputs.items():
+        free = {0, *graph.dynamic[name]}
+        shape = tuple(None if axis in free else size for axis, size in enumerate(tensor.shape))
+        inputs[name] = GraphInput(str(tensor.numpy().dtype), shape)
+    return GraphInfo(file.name, inputs, graph.outputs)
+
+
+def _calibration(predictor: TorchPredictor, rows: RowSource) -> list[dict[str, torch.Tensor]]:
+    dataset = rows.load(with_labels=False)
+    dataset = dataset.shuffle(seed=0).select(range(min(len(dataset), CALIBRATION_ROWS)))
+    return [dict(predictor.reader.batch(part)) for part in _opened(predictor, dataset, 8)]
+
+
+@torch.no_grad()
+def _inputs_of(graph: Graph, batches: Sequence[Mapping[str, torch.Tensor]]) -> list[dict[str, np.ndarray]]:
+    """A graph's share of batches; where it reads what other graphs give, its own example."""
+    found = [
+        {name: batch[name].numpy() for name in graph.inputs} for batch in batches if set(graph.inputs) <= set(batch)
+    ]
+    return found or [{name: tensor.numpy() for name, tensor in graph.inputs.items()}]
+
+
+def _weight_megabytes(predictor: TorchPredictor) -> float:
+    tensors = {x.data_ptr(): x for x in predictor.model.state_dict().values()}
+    return sum(x.numel() * x.element_size() for x in tensors.values()) / 1e6
+
+
+def _megabytes(folder: Path) -> float:
+    kinds = (".onnx", ".data", ".xml", ".bin")
+    return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in kinds) / 1e6
+
+
+def _machine() -> dict[str, str]:
+    info = Path("/proc/cpuinfo")
+    name = platform.processor() or platform.machine()
+    if info.is_file():
+        name = next((x.split(": ")[1] for x in info.read_text().splitlines() if x.startswith("model name")), name)
+    return {"processor": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
+
+
+__all__ = ["PARITY", "PARITY_PAGE", "export_model"]

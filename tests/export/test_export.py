@@ -1,0 +1,288 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Bundles give what their models give, for every kind of model; the report tells what was lost, and refuses."""
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from hf_multimodal.cli.main import app
+from hf_multimodal.export.graphs import example_rows
+from hf_multimodal.export.parity import (
+    Answered,
+    ParityError,
+    Thresholds,
+    check_parity,
+    compare_answers,
+)
+from hf_multimodal.export.run import PARITY, _write_bundle, export_model
+from hf_multimodal.modeling.configuration_multimodal import FUSIONS
+from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
+from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
+from hf_multimodal.prediction.bundle import MANIFEST, BundleManifest
+from hf_multimodal.prediction.graph_predictor import GraphPredictor
+from hf_multimodal.prediction.load import open_predictor
+from hf_multimodal.prediction.predictor import InputError, TorchPredictor
+from hf_multimodal.serving.app import create_app
+from hf_multimodal.training.row_source import RowSource
+from tests.serving.rows import encoded_picture, sound_and_picture_rows
+from tests.tiny import tiny_generation, tiny_model, tiny_pictures, tiny_processor
+
+pytest.importorskip("onnxruntime")
+TOLERANCE = 1e-4
+ROWS = [
+    {"text": "a red square", "image": encoded_picture()},
+    {"text": "blue"},
+    {"image": encoded_picture(seed=1)},
+    {"text": "the blue circle left of a red square a circle", "image": encoded_picture(seed=2)},
+]
+
+
+def bundle_of(folder, model, processor, kind="prediction", runtime="onnx", precision="fp32"):
+    predictor = TorchPredictor(model, processor, kind=kind, name="tiny", revision="0")
+    folder.mkdir(exist_ok=True)
+    _write_bundle(predictor, folder, runtime, precision, [])
+    return predictor, GraphPredictor(folder)
+
+
+def assert_same(predictor, bundle, rows, tolerance=TOLERANCE):
+    """Alone, together, and in batches of any make-up."""
+    for chosen in (rows, rows[:1], rows[1:], *([row] for row in rows)):
+        opened = [predictor.open(row) for row in chosen]
+        for own, other in zip(predictor.compute(opened), bundle.compute(opened), strict=True):
+            assert own.keys() == other.keys()
+            for name, values in own.items():
+                np.testing.assert_allclose(other[name], values, atol=tolerance, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion(tmp_path, fusion):
+    assert_same(*bundle_of(tmp_path / "b", tiny_model(num_labels=3, fusion=fusion), tiny_processor()), ROWS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "image"), [("distilbert", "timm resnet"), ("gpt2", "vit")])
+def test_other_towers(tmp_path, text, image):
+    model = tiny_model(text=text, image=image, num_labels=2)
+    assert_same(*bundle_of(tmp_path / "b", model, tiny_processor()), ROWS)
+
+
+@pytest.mark.slow
+def test_sounds_clips_and_series(tmp_path):
+    model = tiny_model(audio="timm resnet", series="patch_series", num_labels=2)
+    processor = tiny_processor(audio="timm resnet", series=True)
+    rows = [*sound_and_picture_rows(), {"series": {"x": [1.0, 2.0], "y": [0.5, None], "kind": "a"}}]
+    assert_same(*bundle_of(tmp_path / "b", model, processor), rows)
+    model = tiny_model(image=None, video="timm vit", num_labels=2, num_temporal_layers=1)
+    predictor, bundle = bundle_of(tmp_path / "v", model, tiny_processor(image=False, video=True))
+    assert_same(predictor, bundle, example_rows(predictor.processor) + [{"text": "a"}])
+
+
+@pytest.mark.slow
+def test_several_tasks(tmp_path):
+    tasks = {
+        "kind": {"problem_type": "single_label_classification", "labels": ["a", "b"]},
+        "size": {"problem_type": "regression", "labels": ["size"]},
+    }
+    model = tiny_model(MultimodalForMultiTask, tasks=tasks)
+    predictor, bundle = bundle_of(tmp_path / "b", model, tiny_processor())
+    assert_same(predictor, bundle, ROWS)
+    assert set(bundle.predict(ROWS[:1])[0]) == {"kind", "size"}
+
+
+@pytest.mark.slow
+def test_search(tmp_path):
+    model = tiny_model(MultimodalForRetrieval, embedding_size=8)
+    predictor, bundle = bundle_of(tmp_path / "b", model, tiny_processor(), "retrieval")
+    assert_same(predictor, bundle, ROWS)
+    row = predictor.open(ROWS[0])
+    batch = predictor.reader.batch([row])
+    towers = {m: bundle.call(m, batch, 1) for m in ("text", "image")}
+    found = bundle.match({m: (told["tokens"], told["mask"]) for m, told in towers.items()})
+    with torch.inference_mode():
+        expected = model.match(model.encode(**batch))
+    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+
+
+def test_texts(tmp_path):
+    model, processor = tiny_generation()
+    predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation")
+    opened = [predictor.open(row) for row in ROWS]
+    assert bundle.generate(opened, max_new_tokens=8) == predictor.generate(opened, max_new_tokens=8)
+    pieces = []
+    (whole,) = bundle.generate(opened[:1], on_text=pieces.append, max_new_tokens=8)
+    assert "".join(pieces).strip() == whole
+    with pytest.raises(InputError, match="writes greedily: leave num_beams out"):
+        bundle.generate(opened, num_beams=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_smaller_weights(tmp_path, precision):
+    model, processor = tiny_model(num_labels=3), tiny_processor()
+    predictor, full = bundle_of(tmp_path / "full", model, processor)
+    _, small = bundle_of(tmp_path / "small", model, processor, precision=precision)
+    assert_same(predictor, small, ROWS, tolerance=0.3)
+    with pytest.raises(AssertionError):  # it is another graph
+        assert_same(predictor, small, ROWS, tolerance=1e-7)
+    sizes = [sum(x.stat().st_size for x in (tmp_path / name).glob("*.onnx")) for name in ("full", "small")]
+    assert sizes[1] < sizes[0]
+    assert full.revision != small.revision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_openvino(tmp_path, precision):
+    pytest.importorskip("openvino")
+    model, processor = tiny_model(num_labels=3), tiny_processor()
+    predictor, bundle = bundle_of(tmp_path / "b", model, processor, runtime="openvino", precision=precision)
+    assert_same(predictor, bundle, ROWS, tolerance={"fp32": TOLERANCE, "fp16": 0.1, "int8": 1.0}[precision])
+    assert {file.suffix for file in (tmp_path / "b").iterdir()} >= {".xml", ".bin"}
+    assert not list((tmp_path / "b").glob("*.onnx"))
+
+
+def test_nothing_of_this_machine_is_in_a_bundle(tmp_path):
+    bundle_of(tmp_path / "b", tiny_model(num_labels=2), tiny_processor())
+    content = b"".join(file.read_bytes() for file in (tmp_path / "b").iterdir() if file.is_file())
+    assert b"modeling_attention.py" not in content
+    assert sys.prefix.encode() not in content
+    assert str(tmp_path).encode() not in content
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A saved model, and labelled rows of what it decides itself, so that it is right on all."""
+    folder = tmp_path_factory.mktemp("saved")
+    model, processor = tiny_model(num_labels=3), tiny_processor()
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    pictures = tiny_pictures(12, seed=3)
+    predictor = open_predictor(str(folder / "model"))
+    told = predictor.predict([{"text": "a", "image": picture} for picture in pictures], top_k=1)
+    rows = [{"t": "a", "p": picture, "l": one[0]["label"]} for picture, one in zip(pictures, told, strict=True)]
+    return folder / "model", rows
+
+
+def source(rows, **columns):
+    return RowSource(rows, None, {"text": "t", "image": "p", "label": "l", **columns})
+
+
+def test_a_bundle_with_its_report(saved, tmp_path):
+    folder, rows = saved
+    report = export_model(str(folder), tmp_path / "bundle", source(rows), limit=10)
+    (parity,) = report["parity"]
+    assert (parity["metric"], parity["rows"], parity["agreement"]) == ("accuracy", 10, 1.0)
+    assert parity["before"]["mean"] == parity["after"]["mean"] == 1.0
+    assert parity["largest"] < TOLERANCE
+    assert json.loads((tmp_path / "bundle" / PARITY).read_text())["speed"]["bundle"]["latency_ms"] > 0
+    bundle, model = open_predictor(str(tmp_path / "bundle")), open_predictor(str(folder))
+    assert (bundle.name, bundle.kind, bundle.manifest.revision) == ("model", "prediction", model.revision)
+    row = {"text": "a", "image": encoded_picture()}
+    client = create_app(bundle).test_client()
+    answer = client.post("/predict", json={"text": "a", "image": base64.b64encode(row["image"]).decode()})
+    told = {one["label"]: one["score"] for one in answer.json["predictions"][0]["labels"]}
+    assert told == pytest.approx({one["label"]: one["score"] for one in model.predict([row])[0]}, abs=1e-5)
+    refused = client.post("/predict", json={"text": "a", "explain": True})
+    assert refused.status_code == 422
+    assert "serve the model it was exported from" in refused.json["detail"]
+    assert client.get("/info").json["explains"] is False
+
+
+def test_a_bundle_that_lost_too_much_is_thrown_away(saved, tmp_path):
+    folder, rows = saved
+    wanted = Thresholds(difference=1e-9)
+    with pytest.raises(ParityError, match=r"values differ by up to .*, 1e-09 may be \(--max-difference\)"):
+        export_model(str(folder), tmp_path / "bundle", source(rows), thresholds=wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def answered(right, logits=None, decisions=None):
+    values = np.zeros((len(right), 2)) if logits is None else logits
+    return {"": Answered(values, np.zeros(len(right)) if decisions is None else decisions, np.array(right, float))}
+
+
+def test_what_the_thresholds_look_at():
+    good = answered([1] * 99 + [0])
+    check_parity(compare_answers(good, answered([1] * 99 + [0]), "accuracy"), Thresholds())
+    with pytest.raises(ParityError, match="accuracy fell by 1.00, 0.5 may be lost"):
+        check_parity(compare_answers(good, answered([1] * 98 + [0, 0]), "accuracy"), Thresholds())
+    check_parity(compare_answers(good, answered([1] * 98 + [0, 0]), "accuracy"), Thresholds(points=2))
+    other = answered([1] * 99 + [0], decisions=np.arange(100) % 2)
+    with pytest.raises(ParityError, match=r"50.0 % of the answers are the same, 97 % must be"):
+        check_parity(compare_answers(good, other, "accuracy"), Thresholds())
+    worse = answered([-1.0] * 4), answered([-1.1] * 4)
+    with pytest.raises(ParityError, match="mse fell by 10.00"):
+        check_parity(compare_answers(*worse, "mse"), Thresholds())
+
+
+def test_bad_input(saved, tmp_path):
+    folder, rows = saved
+    with pytest.raises(ValueError, match="Unknown runtime 'tflite'. Known: onnx, openvino"):
+        export_model(str(folder), tmp_path / "b", source(rows), runtime="tflite")
+    with pytest.raises(ValueError, match="Unknown precision 'int4'"):
+        export_model(str(folder), tmp_path / "b", source(rows), precision="int4")
+    with pytest.raises(ValueError, match="needs labels"):
+        export_model(str(folder), tmp_path / "b", RowSource(rows, None, {"text": "t", "image": "p"}))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("mine")
+    with pytest.raises(ValueError, match="holds something else than a bundle"):
+        export_model(str(folder), tmp_path / "other", source(rows))
+    bundle = tmp_path / "bundle"
+    export_model(str(folder), bundle, source(rows), limit=2)
+    with pytest.raises(ValueError, match="holds a bundle already: give --overwrite"):
+        export_model(str(folder), bundle, source(rows), limit=2)
+    export_model(str(folder), bundle, source(rows), limit=2, overwrite=True)
+    with pytest.raises(ValueError, match="is a bundle already"):
+        export_model(str(bundle), tmp_path / "again", source(rows))
+    (bundle / "model.onnx").write_bytes(b"none")
+    with pytest.raises(ValueError, match="cannot be read"):
+        open_predictor(str(bundle))
+    (bundle / "model.onnx").unlink()
+    with pytest.raises(ValueError, match="lacks its graph"):
+        open_predictor(str(bundle))
+    told = json.loads((bundle / MANIFEST).read_text())
+    (bundle / MANIFEST).write_text(json.dumps({**told, "format": 99}))
+    with pytest.raises(ValueError, match="has format 99, not 1: export again"):
+        BundleManifest.load(bundle)
+    (bundle / MANIFEST).write_text("{")
+    with pytest.raises(ValueError, match="no manifest of a bundle"):
+        BundleManifest.load(bundle)
+
+
+def test_on_the_command_line(saved, tmp_path):
+    folder, rows = saved
+    data = tmp_path / "rows.jsonl"
+    (tmp_path / "pictures").mkdir()
+    lines = []
+    for number, row in enumerate(rows):
+        row["p"].save(tmp_path / "pictures" / f"{number}.png")
+        lines.append(json.dumps({"t": row["t"], "p": f"pictures/{number}.png", "l": row["l"]}))
+    data.write_text("\n".join(lines))
+    columns = [x for pair in ("text=t", "image=p", "label=l") for x in ("--column", pair)]
+    common = ["export", str(folder), "--source", str(data), *columns]
+    done = CliRunner().invoke(app, [*common, "--output", str(tmp_path / "bundle"), "--fp16", "--max-lost", "50"])
+    assert done.exit_code == 0, done.output
+    assert "times smaller" in done.output
+    both = CliRunner().invoke(app, [*common, "--output", str(tmp_path / "b"), "--fp16", "--int8"])
+    assert "not both" in str(both.exception)
+
+
+@pytest.mark.slow
+def test_a_bundle_runs_where_the_model_is_gone(saved, tmp_path):
+    folder, rows = saved
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    export_model(str(copy), tmp_path / "bundle", source(rows), limit=2)
+    shutil.rmtree(copy)
+    code = "import sys; from hf_multimodal.prediction.load import open_predictor\nprint(open_predictor(sys.argv[1]).predict([{'text': 'a'}]))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bundle")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "score" in done.stdout
