@@ -11,11 +11,13 @@ import yaml
 
 from hf_multimodal import __version__
 from hf_multimodal.cli.compare import compare
+from hf_multimodal.cli.distill import distill
 from hf_multimodal.cli.doctor import doctor
 from hf_multimodal.cli.embed import embed
 from hf_multimodal.cli.evaluate import evaluate
 from hf_multimodal.cli.explain import explain
 from hf_multimodal.cli.export import export
+from hf_multimodal.cli.hub import hub
 from hf_multimodal.cli.index import index
 from hf_multimodal.cli.predict import predict
 from hf_multimodal.cli.search import search
@@ -30,7 +32,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (doctor, train, evaluate, compare, explain, predict, embed, index, search, export, serve):
+for verb in (
+    doctor,
+    train,
+    distill,
+    evaluate,
+    compare,
+    explain,
+    predict,
+    embed,
+    index,
+    search,
+    export,
+    serve,
+    hub,
+):
     app.command()(verb)
 
 

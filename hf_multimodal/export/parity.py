@@ -84,7 +84,7 @@ class Answered:
 
 def answers(
     predictors: Sequence[MultimodalPredictor],
-    parts: Iterable[Sequence[Mapping[str, Any]]],
+    parts: Iterable[Sequence[Sequence[Mapping[str, Any]]]],
     references: Any,  # noqa: ANN401 (described below)
     schema: Any,  # noqa: ANN401 (of any task)
 ) -> list[dict[str, Answered]]:
@@ -92,7 +92,7 @@ def answers(
 
     Args:
         predictors: The model and the bundle.
-        parts: Opened rows, some at a time.
+        parts: Some rows at a time, opened by each of the predictors.
         references: Labels as the collator makes them, of texts the texts of each row.
         schema: What they are.
 
@@ -101,8 +101,8 @@ def answers(
     """
     told: list[list[Any]] = [[] for _ in predictors]
     for part in parts:
-        for predictor, own in zip(predictors, told, strict=True):
-            own += predictor.generate(part) if predictor.kind == "generation" else predictor.compute(part)
+        for predictor, own, rows in zip(predictors, told, part, strict=True):
+            own += predictor.generate(rows) if predictor.kind == "generation" else predictor.compute(rows)
     return [_answered(own, references, schema, predictors[0].modalities) for own in told]
 
 
@@ -194,20 +194,20 @@ def check_parity(found: Sequence[Parity], thresholds: Thresholds) -> None:
 
 
 def measure_speed(
-    predictors: Mapping[str, MultimodalPredictor], opened: Sequence[Mapping[str, Any]]
+    predictors: Mapping[str, MultimodalPredictor], opened: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, dict[str, float]]:
     """Measures predictors in turns, on rows that are opened already.
 
     Args:
         predictors: Name -> predictor.
-        opened: Rows.
+        opened: Name -> the same rows, opened by it.
 
     Returns:
         Name -> `latency_ms` (median time of one row) and `rows_per_second` (in batches of `BATCH`).
     """
-    many = [opened[i % len(opened)] for i in range(BATCH)]
-    latencies = _in_turns({name: _runner(x, many[:1]) for name, x in predictors.items()})
-    batches = _in_turns({name: _runner(x, many) for name, x in predictors.items()})
+    many = {name: [rows[i % len(rows)] for i in range(BATCH)] for name, rows in opened.items()}
+    latencies = _in_turns({name: _runner(x, many[name][:1]) for name, x in predictors.items()})
+    batches = _in_turns({name: _runner(x, many[name]) for name, x in predictors.items()})
     return {
         name: {"latency_ms": 1000 * latencies[name], "rows_per_second": BATCH / batches[name]} for name in predictors
     }

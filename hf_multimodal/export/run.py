@@ -22,6 +22,7 @@ from hf_multimodal.export.onnx_files import check_onnx, halve_onnx, quantize_onn
 from hf_multimodal.export.openvino_files import check_openvino, write_openvino
 from hf_multimodal.export.parity import (
     BATCH,
+    Parity,
     Thresholds,
     answers,
     as_json,
@@ -95,8 +96,7 @@ def export_model(
         batches = _calibration(predictor, calibration or rows) if runtime == "openvino" and precision == "int8" else []
         _write_bundle(predictor, folder, runtime, precision, batches)
         bundle = GraphPredictor(folder, _LIMITS)
-        before, after = answers([predictor, bundle], _opened(predictor, dataset, BATCH), references, schema)
-        found = compare_answers(before, after, _metric(schema))
+        found = _compared([predictor, bundle], dataset, references, schema)
         check_parity(found, thresholds)
         report = {
             "name": predictor.name,
@@ -106,7 +106,7 @@ def export_model(
             "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
             "parity": as_json(found),
             "megabytes": {"model": _weight_megabytes(predictor), "bundle": _megabytes(folder)},
-            "speed": measure_speed({"model": predictor, "bundle": bundle}, next(_opened(predictor, dataset, BATCH))),
+            "speed": _speed(predictor, bundle, dataset),
             "machine": _machine(),
         }
         write_whole(folder / PARITY, json.dumps(report, indent=2) + "\n")
@@ -114,6 +114,56 @@ def export_model(
         if output.exists():  # a bundle that may be replaced
             shutil.rmtree(output)
     return report
+
+
+def compare_models(model: str, other: str, rows: RowSource) -> dict[str, Any]:
+    """Compares a model with another one of the same labels, such as its student.
+
+    Args:
+        model: Folder or Hub id.
+        other: The other one's.
+        rows: Labelled rows, with all that both read.
+
+    Returns:
+        A report as `export_model` makes it; the other model stands in the bundle's place.
+
+    Raises:
+        ValueError: if a model or the rows are not usable.
+    """
+    predictors = [open_predictor(x, limits=_LIMITS, device="cpu") for x in (model, other)]
+    first, second = predictors
+    if not isinstance(first, TorchPredictor) or not isinstance(second, TorchPredictor):
+        raise ValueError("Give two models, not bundles.")
+    dataset, references, schema = _load(second, rows, None)
+    if first.config.id2label != second.config.id2label:
+        raise ValueError(f"{model!r} and {other!r} have other labels, or the same in another order.")
+    return {
+        "name": f"{first.name} → {second.name}",
+        "runtime": "torch",
+        "precision": "fp32",
+        "revision": first.revision,
+        "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
+        "parity": as_json(_compared(predictors, dataset, references, schema)),
+        "megabytes": {"model": _weight_megabytes(first), "bundle": _weight_megabytes(second)},
+        "speed": _speed(first, second, dataset),
+        "machine": _machine(),
+    }
+
+
+def _speed(model: MultimodalPredictor, other: MultimodalPredictor, dataset: datasets.Dataset) -> dict[str, Any]:
+    predictors = {"model": model, "bundle": other}
+    return measure_speed(predictors, {name: next(_opened(x, dataset, BATCH)) for name, x in predictors.items()})
+
+
+def _compared(
+    predictors: Sequence[MultimodalPredictor],
+    dataset: datasets.Dataset,
+    references: Any,  # noqa: ANN401 (labels)
+    schema: Any,  # noqa: ANN401 (what they are)
+) -> list[Parity]:
+    parts = zip(*(_opened(predictor, dataset, BATCH) for predictor in predictors), strict=True)
+    before, after = answers(predictors, parts, references, schema)
+    return compare_answers(before, after, _metric(schema))
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
@@ -146,7 +196,7 @@ def _load(predictor: TorchPredictor, rows: RowSource, limit: int | None) -> tupl
     return dataset, collator.labels_of(list(labels), list(range(len(labels)))), schema
 
 
-def _opened(predictor: TorchPredictor, dataset: datasets.Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
+def _opened(predictor: MultimodalPredictor, dataset: datasets.Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
     """Opens rows, some at a time."""
     for start in range(0, len(dataset), size):
         chosen: list[Any] = [dataset[number] for number in range(start, min(start + size, len(dataset)))]

@@ -4,8 +4,9 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -20,11 +21,12 @@ from hf_multimodal.data.captions import spread_captions
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.columns import flatten_columns
 from hf_multimodal.data.label_inference import column_values
-from hf_multimodal.data.labels import TaskSchemas, TextSchema, check_labels
+from hf_multimodal.data.labels import LabelSchema, TaskSchemas, TextSchema, check_labels
 from hf_multimodal.data.row_stream import RowStream
 from hf_multimodal.data.whole_files import flush, flush_folder, write_whole
 from hf_multimodal.evaluation.metrics import ProblemType, choice_metric, metric_names
 from hf_multimodal.evaluation.predictions import METRICS, metrics_json
+from hf_multimodal.hub.hub_files import write_hub_files
 from hf_multimodal.hub.model_card import CardFacts, architecture_of, write_model_card
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import check_known
@@ -33,6 +35,12 @@ from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.adapters import ADAPTERS, merge_adapters, save_adapters
 from hf_multimodal.training.arguments import STALL_TIMEOUT, MultimodalTrainingArguments
 from hf_multimodal.training.checkpoints import UNFINISHED, list_checkpoints
+from hf_multimodal.training.distillation import (
+    Distillation,
+    DistillationCollator,
+    DistillingTrainer,
+    add_teacher_logits,
+)
 from hf_multimodal.training.feature_cache import cache_features, release_features
 from hf_multimodal.training.generation import score_texts
 from hf_multimodal.training.output_folder import (
@@ -215,8 +223,9 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
         collator = cache_features(
             model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
         )
+    make_trainer, collator = _learn_from_teacher(config, rows_of, collator)
     try:
-        trainer = MultimodalTrainer(
+        trainer = make_trainer(
             model,
             arguments,
             processing_class=processor,
@@ -229,6 +238,18 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     return _Built(trainer, splits, rows_of, faulty)
+
+
+def _learn_from_teacher(
+    config: RunConfig, rows_of: dict[str, Any], collator: MultimodalCollator
+) -> tuple[Callable[..., MultimodalTrainer], MultimodalCollator]:
+    """Returns what makes the Trainer and what collates its rows, which a teacher, if there is one, is asked about."""
+    if not config.distillation:
+        return MultimodalTrainer, collator
+    distillation, schema = Distillation.from_dict(config.distillation), cast(LabelSchema, collator.label_schema)
+    rows_of["train"] = add_teacher_logits(rows_of["train"], distillation, schema, config.data.columns)
+    make_trainer = partial(DistillingTrainer, distillation=distillation)
+    return make_trainer, DistillationCollator(collator.processor, schema, collator.column_names)
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:
@@ -306,6 +327,8 @@ def _write_results(
         metadata={**_base_models(config), **config.card},
     )
     write_model_card(folder, model.config, facts)
+    if config.hub_files:
+        write_hub_files(folder, config.hub_files)
 
 
 def _base_models(config: RunConfig) -> dict[str, list[str]]:

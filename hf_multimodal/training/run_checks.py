@@ -8,6 +8,7 @@ from dataclasses import fields
 from hf_multimodal.data.faulty_rows import POLICIES
 from hf_multimodal.data.masking import MaskingSchema, masking_options
 from hf_multimodal.evaluation.text_metrics import check_text_libraries
+from hf_multimodal.hub.hub_files import HUB_FILES
 from hf_multimodal.hub.model_card import CARD_FIELDS, CARD_TEXTS
 from hf_multimodal.modeling.configuration_decoder import parse_decoder
 from hf_multimodal.modeling.configuration_multimodal import (
@@ -18,6 +19,7 @@ from hf_multimodal.modeling.configuration_multimodal import (
     check_known,
 )
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
+from hf_multimodal.training.distillation import Distillation
 from hf_multimodal.training.run_config import DataConfig, RunConfig, check_fields, check_types
 
 # Fields of the model that follow from the data, the towers and the decoder.
@@ -103,8 +105,23 @@ def _check_sections(config: RunConfig) -> None:
         raise ValueError(f"decoder is for task: generation, not for {config.task}: leave it out.")
     if config.data.masking and config.task != "pretraining":
         raise ValueError(f"data.masking is for task: pretraining, not for {config.task}: leave it out.")
+    for kind in config.hub_files:
+        check_known("value of hub_files", kind, tuple(HUB_FILES))
+    if config.distillation:
+        _check_distillation(config)
     if "item" in config.data.columns and config.task not in ("retrieval", "pretraining"):
         raise ValueError("data.columns.item is for task: retrieval, where rows of one item match: leave it out.")
+
+
+def _check_distillation(config: RunConfig) -> None:
+    Distillation.from_dict(config.distillation)
+    if config.task not in ("classification", "question_answering"):
+        raise ValueError(f"distillation is for models that predict the labels of one task, not for {config.task}.")
+    for name in ("feature_cache", "adapters"):
+        if config.training.get(name):
+            raise ValueError(f"training.{name} is not for distillation: leave one of them out.")
+    if config.data.streaming:
+        raise ValueError("distillation asks the teacher about all rows before training: leave data.streaming out.")
 
 
 def _check_label_smoothing(config: RunConfig, instead: str) -> None:

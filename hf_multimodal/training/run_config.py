@@ -103,6 +103,9 @@ class RunConfig:
         training: Fields of `MultimodalTrainingArguments`.
         card: Fields of the model card's header: license, language, tags, datasets, base_model, co2_eq_emissions; and
             its texts `intended_use` and `limits`.
+        distillation: Of `classification` and `question_answering`: fields of `Distillation`; `teacher` names the model
+            to learn from.
+        hub_files: What the Hub runs the folder by: `endpoint` (handler.py), `space` (app.py).
         seed: Seeds weights, data order and dropout.
     """
 
@@ -115,6 +118,8 @@ class RunConfig:
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
+    distillation: dict[str, Any] = field(default_factory=dict)
+    hub_files: list[str] = field(default_factory=list)
     seed: int = 0
 
     @classmethod

@@ -45,10 +45,11 @@ ROWS = [
 ]
 
 
-def bundle_of(folder, model, processor, kind="prediction", runtime="onnx", precision="fp32"):
+def bundle_of(folder, model, processor, kind="prediction", runtime="onnx", precision="fp32", calibration=()):
     predictor = TorchPredictor(model, processor, kind=kind, name="tiny", revision="0")
     folder.mkdir(exist_ok=True)
-    _write_bundle(predictor, folder, runtime, precision, [])
+    batches = [dict(predictor.reader.batch([predictor.open(row) for row in calibration]))] if calibration else []
+    _write_bundle(predictor, folder, runtime, precision, batches)
     return predictor, GraphPredictor(folder)
 
 
@@ -143,7 +144,9 @@ def test_smaller_weights(tmp_path, precision):
 def test_openvino(tmp_path, precision):
     pytest.importorskip("openvino")
     model, processor = tiny_model(num_labels=3), tiny_processor()
-    predictor, bundle = bundle_of(tmp_path / "b", model, processor, runtime="openvino", precision=precision)
+    predictor, bundle = bundle_of(
+        tmp_path / "b", model, processor, runtime="openvino", precision=precision, calibration=ROWS
+    )
     assert_same(predictor, bundle, ROWS, tolerance={"fp32": TOLERANCE, "fp16": 0.1, "int8": 1.0}[precision])
     assert {file.suffix for file in (tmp_path / "b").iterdir()} >= {".xml", ".bin"}
     assert not list((tmp_path / "b").glob("*.onnx"))
@@ -282,7 +285,10 @@ def test_a_bundle_runs_where_the_model_is_gone(saved, tmp_path):
     shutil.copytree(folder, copy)
     export_model(str(copy), tmp_path / "bundle", source(rows), limit=2)
     shutil.rmtree(copy)
-    code = "import sys; from hf_multimodal.prediction.load import open_predictor\nprint(open_predictor(sys.argv[1]).predict([{'text': 'a'}]))"
+    code = (
+        "import sys; from hf_multimodal.prediction.load import open_predictor\n"
+        "print(open_predictor(sys.argv[1]).predict([{'text': 'a'}]))"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "bundle")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "score" in done.stdout

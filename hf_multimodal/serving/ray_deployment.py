@@ -1,0 +1,85 @@
+# Copyright 2026 The hf_multimodal authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The service as replicas under Ray Serve: the same application in each, with its own predictor and micro-batcher."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from hf_multimodal.prediction.load import open_predictor
+from hf_multimodal.prediction.rows import Limits
+from hf_multimodal.serving.app import create_app
+from hf_multimodal.serving.settings import ServiceSettings
+
+
+class Replica:
+    """One copy of the service; answers what Ray's proxy hands on.
+
+    Args:
+        model: Folder or Hub id of a model, or a bundle; each node must find it.
+        settings: Bounds of this replica.
+        limits: What is read of a row.
+    """
+
+    def __init__(self, model: str, settings: ServiceSettings, limits: Limits) -> None:
+        from werkzeug.test import Client
+
+        self.app = create_app(open_predictor(model, limits=limits), settings)
+        self.client = Client(self.app)
+
+    async def __call__(self, request: Any) -> Any:  # noqa: ANN401 (of Starlette)
+        """Answers a request; streams come whole."""
+        from starlette.responses import Response
+
+        body = await request.body()
+        answer = await asyncio.to_thread(self._answer, request.method, request.url.path, dict(request.headers), body)
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
+        return Response(answer.get_data(), answer.status_code, headers)
+
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:  # noqa: ANN401
+        return self.client.open(path, method=method, headers=headers, data=body)
+
+    def check_health(self) -> None:
+        """Tells Ray whether this replica is to be replaced.
+
+        Raises:
+            RuntimeError: if it would answer no rows.
+        """
+        if not self.app.extensions["hf_multimodal"].is_ready:
+            raise RuntimeError("The micro-batcher has ended.")
+
+
+def build_ray_app(
+    model: str,
+    *,
+    num_replicas: int = 2,
+    settings: ServiceSettings | None = None,
+    limits: Limits | None = None,
+    **options: Any,  # noqa: ANN401 (of `ray.serve.deployment`)
+) -> Any:  # noqa: ANN401 (an application of Ray Serve)
+    """Makes an application for `ray.serve.run`.
+
+    Args:
+        model: Folder or Hub id of a model, or a bundle; each node must find it.
+        num_replicas: How many copies; `autoscaling_config` among the options lets Ray decide.
+        settings: Bounds of each copy.
+        limits: What is read of a row.
+        **options: Of `ray.serve.deployment`: `ray_actor_options={"num_gpus": 1}`, `autoscaling_config`, …
+
+    Raises:
+        ImportError: if Ray is not installed.
+    """
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise ImportError('Ray deployments need ray: pip install "hf_multimodal[ray]".') from error
+    settings = settings or ServiceSettings()
+    if "autoscaling_config" not in options:
+        options["num_replicas"] = num_replicas
+    # more than a replica lets in are let through to it: it says itself that it is overloaded, as a problem document
+    options = {"name": "hf_multimodal", "max_ongoing_requests": settings.threads, **options}
+    path = str(Path(model).resolve()) if Path(model).is_dir() else model
+    return serve.deployment(**options)(Replica).bind(path, settings, limits or Limits())
+
+
+__all__ = ["Replica", "build_ray_app"]
