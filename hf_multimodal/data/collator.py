@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.columns import Columns, source_name
+from hf_multimodal.data.columns import TEACHER_LOGITS, Columns, source_name
 from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas, TextSchema
 from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
@@ -68,7 +68,7 @@ class MultimodalCollator:
 
         Args:
             rows: Mappings with a key per modality (None or no key: absent), and optionally `label` (`label.TASK` of
-                several tasks), `item` and `row_id`.
+                several tasks), `item`, `row_id` and `teacher_logits`.
 
         Returns:
             The processor's tensors, and where rows have labels `labels`: (B,) long for a single label, (B,) float for
@@ -100,6 +100,8 @@ class MultimodalCollator:
             batch["labels"] = self.processor.encode_targets(texts)
         elif (labels := self.labels_of(rows, row_ids)) is not None:
             batch["labels"] = labels
+        if all(TEACHER_LOGITS in row for row in rows):
+            batch[TEACHER_LOGITS] = torch.tensor([row[TEACHER_LOGITS] for row in rows], dtype=torch.float32)
         if self.with_row_ids:
             batch[ROW_IDS] = [str(row_id) for row_id in row_ids]
         return batch

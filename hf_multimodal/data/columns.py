@@ -11,6 +11,7 @@ from hf_multimodal.modeling.configuration_multimodal import MODALITIES, check_kn
 
 COLUMNS = (*MODALITIES, "label", "id", "item")  # item: of retrieval, the same in rows that belong together
 ROW_ID = "row_id"
+TEACHER_LOGITS = "teacher_logits"  # what a teacher said of a row
 # Our name -> the source's column; for `series` a list of columns, too, for `label` a mapping of task to column.
 Columns: TypeAlias = Mapping[str, str | Sequence[str] | Mapping[str, str]]
 NESTED = ("label", "series")  # what several columns of the source may make up

@@ -3,6 +3,7 @@
 """Errors as problem documents (RFC 9457): what is wrong, in which field, and what to do."""
 
 import logging
+import random
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,7 @@ from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.serving.batcher import DeadlineError, OverloadError
 
 MIME_TYPE = "application/problem+json"
-RETRY_AFTER = 1  # seconds
+RETRY_AFTER = (1, 3)  # seconds, at random: those who are refused together must not come again together
 _logger = logging.getLogger(__name__)
 
 
@@ -77,7 +78,7 @@ def handle_errors(app: Flask) -> None:
 
     @app.errorhandler(OverloadError)
     def _overloaded(error: OverloadError) -> Response:
-        return problem(503, f"{error} Come again.", headers={"Retry-After": str(RETRY_AFTER)})
+        return problem(503, f"{error} Come again.", headers={"Retry-After": str(random.randint(*RETRY_AFTER))})
 
     @app.errorhandler(DeadlineError)
     def _late(error: DeadlineError) -> Response:

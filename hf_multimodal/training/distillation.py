@@ -3,7 +3,7 @@
 """Distillation (Hinton et al. 2015, arXiv 1503.02531): a smaller model learns what a larger one says of each row."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 (the field's own abbreviation)
 
-from hf_multimodal.data.collator import MultimodalCollator, Row
+from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.columns import TEACHER_LOGITS
 from hf_multimodal.data.labels import LabelSchema
 from hf_multimodal.training.inference import evaluation_arguments, load_predictor
 from hf_multimodal.training.run_config import check_fields
 from hf_multimodal.training.trainer import MultimodalTrainer
 
-TEACHER_LOGITS = "teacher_logits"
 _BATCH = 64
 
 
@@ -94,18 +94,6 @@ def add_teacher_logits(
     return rows.add_column(TEACHER_LOGITS, list(np.asarray(logits, dtype=np.float32)[:, order]))
 
 
-@dataclass
-class DistillationCollator(MultimodalCollator):
-    """A collator that hands on what the teacher said of rows."""
-
-    def __call__(self, rows: Sequence[Row]) -> Any:  # noqa: ANN401 (as the base class)
-        """Collates rows; with `teacher_logits` (B, C) where they have them."""
-        batch = super().__call__(rows)
-        if all(TEACHER_LOGITS in row for row in rows):
-            batch[TEACHER_LOGITS] = torch.tensor([row[TEACHER_LOGITS] for row in rows], dtype=torch.float32)
-        return batch
-
-
 def distillation_loss(
     logits: torch.Tensor, teacher: torch.Tensor, problem_type: str, temperature: float
 ) -> torch.Tensor:
@@ -168,9 +156,7 @@ class DistillingTrainer(MultimodalTrainer):
 
 
 __all__ = [
-    "TEACHER_LOGITS",
     "Distillation",
-    "DistillationCollator",
     "DistillingTrainer",
     "add_teacher_logits",
     "distillation_loss",

@@ -37,7 +37,6 @@ from hf_multimodal.training.arguments import STALL_TIMEOUT, MultimodalTrainingAr
 from hf_multimodal.training.checkpoints import UNFINISHED, list_checkpoints
 from hf_multimodal.training.distillation import (
     Distillation,
-    DistillationCollator,
     DistillingTrainer,
     add_teacher_logits,
 )
@@ -223,7 +222,7 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
         collator = cache_features(
             model, collator, rows_of, arguments.feature_cache, dtype=arguments.feature_cache_dtype
         )
-    make_trainer, collator = _learn_from_teacher(config, rows_of, collator)
+    make_trainer = _learn_from_teacher(config, rows_of, collator)
     try:
         trainer = make_trainer(
             model,
@@ -242,14 +241,13 @@ def _build_trainer(config: RunConfig, folder: Path) -> _Built:
 
 def _learn_from_teacher(
     config: RunConfig, rows_of: dict[str, Any], collator: MultimodalCollator
-) -> tuple[Callable[..., MultimodalTrainer], MultimodalCollator]:
-    """Returns what makes the Trainer and what collates its rows, which a teacher, if there is one, is asked about."""
+) -> Callable[..., MultimodalTrainer]:
+    """Returns what makes the Trainer; a teacher, if there is one, is asked about its rows."""
     if not config.distillation:
-        return MultimodalTrainer, collator
+        return MultimodalTrainer
     distillation, schema = Distillation.from_dict(config.distillation), cast(LabelSchema, collator.label_schema)
     rows_of["train"] = add_teacher_logits(rows_of["train"], distillation, schema, config.data.columns)
-    make_trainer = partial(DistillingTrainer, distillation=distillation)
-    return make_trainer, DistillationCollator(collator.processor, schema, collator.column_names)
+    return partial(DistillingTrainer, distillation=distillation)
 
 
 def _check_choice(metric: str, schemas: TaskSchemas, validation: datasets.Dataset) -> None:

@@ -117,9 +117,6 @@ def _check_distillation(config: RunConfig) -> None:
     Distillation.from_dict(config.distillation)
     if config.task not in ("classification", "question_answering"):
         raise ValueError(f"distillation is for models that predict the labels of one task, not for {config.task}.")
-    for name in ("feature_cache", "adapters"):
-        if config.training.get(name):
-            raise ValueError(f"training.{name} is not for distillation: leave one of them out.")
     if config.data.streaming:
         raise ValueError("distillation asks the teacher about all rows before training: leave data.streaming out.")
 

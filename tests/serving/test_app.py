@@ -201,7 +201,7 @@ def test_too_many_requests_are_refused_at_once(predictor, make_client, monkeypat
         pass
     refused = client.post("/predict", json={"text": "a"})
     problem(refused, 503)
-    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["Retry-After"] in ("1", "2", "3")
     assert client.get("/healthz").json == {"status": "ok"}
     go.set()
     for thread in ask:

@@ -9,8 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from hf_multimodal.cli.main import app
+from hf_multimodal.data.columns import TEACHER_LOGITS
 from hf_multimodal.modeling.modeling_multimodal import MultimodalForClassification
-from hf_multimodal.training.distillation import TEACHER_LOGITS, distillation_loss
+from hf_multimodal.training.distillation import distillation_loss
 from hf_multimodal.training.run import _build_trainer, train
 from hf_multimodal.training.run_config import RunConfig
 from tests.training.tiny_run import tiny_run
@@ -71,6 +72,17 @@ def test_on_the_command_line(teacher, tmp_path):
     assert RunConfig.load(tmp_path / "student" / "run_config.yaml").distillation["weight"] == 0.5
 
 
+def test_with_kept_features(teacher, tmp_path):
+    results = {}
+    for name, cache in (("plain", None), ("kept", str(tmp_path / "cache"))):
+        values = student_run(tmp_path / name, teacher)
+        values["training"]["feature_cache"] = cache
+        for tower in values["towers"].values():
+            tower["frozen"] = True
+        results[name] = train(RunConfig.from_dict(values)).metrics["test"]["loss"]
+    assert results["kept"] == pytest.approx(results["plain"], abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -89,10 +101,6 @@ def test_bad_input(tmp_path, change, message):
 
 
 def test_what_it_does_not_go_with(teacher, tmp_path):
-    values = student_run(tmp_path / "run", teacher)
-    values["training"]["feature_cache"] = str(tmp_path / "cache")
-    with pytest.raises(ValueError, match="training.feature_cache is not for distillation"):
-        train(RunConfig.from_dict(values))
     values = student_run(tmp_path / "run", teacher)
     values["task"] = "retrieval"
     with pytest.raises(ValueError, match="distillation is for models that predict the labels"):
