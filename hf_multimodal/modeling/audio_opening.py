@@ -23,6 +23,8 @@ except ImportError:
     resample_poly = None
 
 DEFAULT_MAX_SECONDS = 600.0
+MAX_SAMPLING_RATE = 384_000  # of files; a filter to resample from more would be huge
+_BLOCK = 1 << 16
 SAFE_FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 
 
@@ -133,8 +135,15 @@ def _decode(file: io.BytesIO, max_seconds: float) -> tuple[np.ndarray, int]:
                     f"the sound lasts {seconds:,.0f} s, over the limit of {max_seconds:,.0f} s. Cut it, or raise "
                     "max_seconds if you trust where it comes from."
                 )
-            samples = sound.read(dtype="float32", always_2d=True)
-            return samples.mean(axis=1), sound.samplerate
+            if sound.samplerate > MAX_SAMPLING_RATE:
+                raise AudioError(
+                    f"the sound has {sound.samplerate:,} samples a second, over the limit of {MAX_SAMPLING_RATE:,}. "
+                    "Resample it."
+                )
+            # block by block: of many channels the whole would be many times as large as their mean
+            blocks = [block.mean(axis=1) for block in sound.blocks(_BLOCK, dtype="float32", always_2d=True)]
+            samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+            return samples, sound.samplerate
     except (soundfile.SoundFileError, RuntimeError, TypeError) as error:
         raise AudioError(
             f"this is not a sound that can be read, or it is damaged ({error}). Convert it to WAV or FLAC, or drop "

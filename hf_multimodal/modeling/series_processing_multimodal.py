@@ -170,14 +170,22 @@ class MultimodalSeriesProcessor(FeatureExtractionMixin):
 def _numbers(value: Any, name: str) -> np.ndarray:  # noqa: ANN401 (any cell)
     """Reads numbers, with None as NaN."""
     try:
+        if _holds_text(value):  # before an array of equally long texts is made of it
+            raise TypeError("a text is among them")
         array = np.asarray(np.nan if value is None else value)
         if array.dtype.kind not in "fiubO":  # texts would be parsed below
             raise TypeError(f"values of type {array.dtype}")
         return array.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise SeriesError(
             f"{name!r} is not made of numbers alone, or its lists are of different lengths ({error}). Convert it."
         ) from error
+
+
+def _holds_text(value: Any) -> bool:  # noqa: ANN401 (any cell)
+    if isinstance(value, (list, tuple)):
+        return any(_holds_text(part) for part in value)
+    return isinstance(value, (str, bytes))
 
 
 def _is_unknown(value: Any) -> bool:  # noqa: ANN401 (any cell)
@@ -186,7 +194,7 @@ def _is_unknown(value: Any) -> bool:  # noqa: ANN401 (any cell)
 
 def _category(value: Any) -> str:  # noqa: ANN401 (any cell)
     """Names a category; whole numbers alike, be they integers or, as in a column with gaps, floats."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and float(value).is_integer():
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, int)) and float(value).is_integer():
         return str(int(float(value)))
     return str(value)
 

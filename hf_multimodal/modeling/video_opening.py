@@ -51,6 +51,7 @@ def open_video(
     num_frames: int,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_seconds: float = DEFAULT_MAX_SECONDS,
+    max_total_pixels: int | None = None,
 ) -> np.ndarray:
     """Opens one clip and returns some of its frames, see `sample_frames`.
 
@@ -61,6 +62,7 @@ def open_video(
         num_frames: How many frames.
         max_pixels: Largest height times width of a frame that is decoded.
         max_seconds: Longest clip that is decoded.
+        max_total_pixels: Most pixels of all frames of an encoded clip together; None does not count them.
 
     Returns:
         (num_frames, height, width, 3) uint8.
@@ -68,7 +70,11 @@ def open_video(
     Raises:
         VideoError: if the value is of another kind, is missing, damaged, empty, too large or too long.
     """
-    limits: dict[str, Any] = {"max_pixels": max_pixels, "max_seconds": max_seconds}
+    limits: dict[str, Any] = {
+        "max_pixels": max_pixels,
+        "max_seconds": max_seconds,
+        "max_total_pixels": max_total_pixels,
+    }
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("bytes", "path") if value.get(key) is not None), None)
     if isinstance(value, (np.ndarray, torch.Tensor)):
@@ -76,7 +82,7 @@ def open_video(
     if isinstance(value, (bytes, bytearray, memoryview)):
         if len(value) == 0:
             raise VideoError("the clip holds no bytes (an empty file?). Write it again, or drop the row.")
-        return _decode(bytes(value), num_frames, max_pixels, max_seconds)
+        return _decode(bytes(value), num_frames, **limits)
     if isinstance(value, (str, Path)):
         return open_file(value, "clip", VideoError, lambda x: open_video(x, num_frames=num_frames, **limits))
     if isinstance(value, Sequence):
@@ -143,11 +149,13 @@ def _from_frames(frames: Sequence[Any], num_frames: int, max_pixels: int) -> np.
     return np.stack([opened[index] for index in chosen])
 
 
-def _decode(encoded: bytes, num_frames: int, max_pixels: int, max_seconds: float) -> np.ndarray:
+def _decode(
+    encoded: bytes, num_frames: int, max_pixels: int, max_seconds: float, max_total_pixels: int | None
+) -> np.ndarray:
     if av is None:
         raise VideoError("clips are decoded by PyAV, which is not installed: pip install av.")
     try:
-        count = _check_and_count(encoded, max_pixels, max_seconds)
+        count = _check_and_count(encoded, max_pixels, max_seconds, max_total_pixels)
         frames, decoded = _decode_frames(encoded, sample_frames(count, num_frames), max_pixels)
         if 0 < decoded < count:  # packets without a frame of their own: trimmed lead-ins, fields
             frames, _ = _decode_frames(encoded, sample_frames(decoded, num_frames), max_pixels)
@@ -201,7 +209,7 @@ def _opened(encoded: bytes) -> Any:  # noqa: ANN401 (PyAV's container)
     return av.open(io.BytesIO(encoded), options=options, metadata_errors="replace")
 
 
-def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float) -> int:
+def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float, max_total_pixels: int | None) -> int:
     """Checks size and length, and counts the frames; decodes none."""
     with _opened(encoded) as container:
         if not container.streams.video:
@@ -222,6 +230,11 @@ def _check_and_count(encoded: bytes, max_pixels: int, max_seconds: float) -> int
                         f"the clip is longer than {max_seconds:,.0f} s or {MAX_FRAMES:,} frames. Cut it, or raise "
                         "max_seconds if you trust where it comes from."
                     )
+    if max_total_pixels is not None and len(times) * width * height > max_total_pixels:
+        raise VideoError(
+            f"the clip's {len(times):,} frames have {len(times) * width * height:,} pixels together, over the limit of "
+            f"{max_total_pixels:,}. Cut it, or make it smaller."
+        )
     if not times:
         raise VideoError("the clip has no frames. Use None for an absent one, or drop the row.")
     return len(times)

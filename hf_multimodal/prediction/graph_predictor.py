@@ -149,7 +149,7 @@ class GraphPredictor(MultimodalPredictor):
         if self.kind != "generation":
             raise InputError(f"{self.name} writes no texts.")
         longest = options.pop("max_new_tokens", None) or self.processor.decoder_tokenizer.model_max_length - 1
-        asked = {name: value for name, value in options.items() if value not in (None, False, 1)}
+        asked = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
         if asked:
             raise InputError(f"A bundle writes greedily: leave {', '.join(sorted(asked))} out, or serve the model.")
         batch = self.reader.batch(rows)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jinja2 import TemplateError
 from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
@@ -72,7 +73,7 @@ class MultimodalPredictor(ABC):
                 raise InputError("A row has either text or dialogue, not both.", "dialogue")
             try:
                 row["text"] = self.processor.fold_dialogue(dialogue)
-            except ValueError as error:
+            except (ValueError, TemplateError) as error:  # chat templates refuse turns in an order they do not know
                 raise InputError(str(error), "dialogue") from error
         return self.reader.open(row)
 

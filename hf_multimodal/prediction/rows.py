@@ -42,12 +42,17 @@ class Limits:
         characters: Longest text.
         pixels: Largest picture, height times width; of a clip, of its frames.
         seconds: Longest sound or clip.
+        aspect: How many times as long as wide a picture or frame may be, or as wide as long: resized by its shorter
+            side, a strip becomes far larger than it was.
+        decoded_pixels: Pixels of all frames of a clip together.
         image_formats: Formats of pictures; Pillow's names.
     """
 
     characters: int = 20_000
     pixels: int = 25_000_000
     seconds: float = 60.0
+    aspect: float = 50.0
+    decoded_pixels: int = 2_000_000_000
     image_formats: tuple[str, ...] = ("PNG", "JPEG", "WEBP")
 
 
@@ -89,7 +94,7 @@ class RowReader:
             value = row.get(modality)
             try:
                 opened[modality] = None if value is None else self._openers[modality](value)
-            except (AudioError, ImageError, SeriesError, VideoError) as error:
+            except (AudioError, ImageError, OverflowError, SeriesError, VideoError) as error:
                 raise InputError(str(error), modality) from error
         if all(value is None for value in opened.values()):
             raise InputError(f"The row is empty: give at least one of {', '.join(known)}.")
@@ -125,6 +130,7 @@ class RowReader:
 
     def _open_image(self, value: Any) -> torch.Tensor:  # noqa: ANN401 (what `open_image` takes)
         picture = open_image(value, max_pixels=self.limits.pixels, formats=self.limits.image_formats)
+        self._check_shape(picture.height, picture.width, "image")
         # the component itself: the processor's merging of arguments would take as long as the picture
         return self.processor.image_processor([picture], return_tensors="pt")["pixel_values"][0]
 
@@ -134,8 +140,17 @@ class RowReader:
 
     def _open_video(self, value: Any) -> torch.Tensor:  # noqa: ANN401 (what `open_video` takes)
         limits: dict[str, Any] = {"max_pixels": self.limits.pixels, "max_seconds": self.limits.seconds}
+        limits["max_total_pixels"] = self.limits.decoded_pixels
         frames = open_video(value, num_frames=self.processor.num_frames, **limits)
+        self._check_shape(frames.shape[1], frames.shape[2], "video")
         return self.processor.tensors_of({"video": [frames]}, return_tensors="pt")["pixel_values_videos"][0]
+
+    def _check_shape(self, height: int, width: int, modality: str) -> None:
+        if max(height, width) > self.limits.aspect * min(height, width):
+            raise InputError(
+                f"It is {width} x {height}: the longer side may be {self.limits.aspect:g} times the shorter one.",
+                modality,
+            )
 
     def _open_series(self, value: Any) -> Any:  # noqa: ANN401 (an OpenedSeries)
         return self.processor.series_feature_extractor.open(value)

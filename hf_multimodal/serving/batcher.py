@@ -132,7 +132,7 @@ class MicroBatcher:
             results = self.compute([job.item for job in jobs])
             if len(results) != len(jobs):
                 raise RuntimeError(f"{len(jobs)} items gave {len(results)} results.")
-        except Exception as error:  # noqa: BLE001 (told to those who asked)
+        except BaseException as error:  # noqa: BLE001 (told to those who asked; the thread must live)
             if len(jobs) == 1:
                 jobs[0].future.set_exception(error)
                 return

@@ -11,6 +11,7 @@ from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import BadRequest, UnsupportedMediaType
 
 _OF_ROW = re.compile(r"rows\.(\d{1,4})\.(\w+)")  # a form's field rows.0.image
+_MOST_NAMES = 1000  # of an object
 _JSON_FIELDS = ("series", "where", "dialogue")
 
 
@@ -34,14 +35,25 @@ def read_body(request: Request, schema: Schema) -> dict[str, Any]:
             raise BadRequest("The body is no JSON, or not in UTF-8.") from error
         except RecursionError as error:
             raise BadRequest("The JSON is nested too deeply.") from error
-    elif request.mimetype in ("multipart/form-data", "application/x-www-form-urlencoded"):
+    elif request.mimetype == "multipart/form-data":
         data = _read_form(request)
     else:
         raise UnsupportedMediaType("Send application/json, or multipart/form-data with files as they are.")
+    _check_names(data)
     return dict(schema.load(data))
 
 
+def _check_names(data: Any) -> None:  # noqa: ANN401 (any JSON)
+    """Refuses objects of very many names, of each of which the schema would say that it is unknown."""
+    rows = data.get("rows") if isinstance(data, dict) else None
+    for one in (data, *(rows[:1000] if isinstance(rows, list) else ())):
+        if isinstance(one, dict) and len(one) > _MOST_NAMES:
+            raise ValidationError(f"It has {len(one):,} names, at most {_MOST_NAMES} may be sent.")
+
+
 def _read_form(request: Request) -> dict[str, Any]:
+    if None in request.form or None in request.files:  # which the parser lets through
+        raise ValidationError("A part of the form has no name.")
     given: dict[str, Any] = {name: _plain(name, value) for name, value in request.form.items()}
     given.update({name: file.read() for name, file in request.files.items()})
     rows: dict[int, dict[str, Any]] = {}

@@ -12,17 +12,16 @@ from typing import Any
 
 import numpy as np
 from apiflask import APIFlask
-from apiflask.fields import Dict, Integer, List, Nested, Raw, String
-from apiflask.validators import Length
+from apiflask.fields import Dict, Integer, Nested, Raw, String
 from flask import jsonify
-from marshmallow import EXCLUDE, Schema
+from marshmallow import EXCLUDE, Schema, ValidationError
 from werkzeug.exceptions import NotFound
 
 from hf_multimodal import __version__
 from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.serving.problems import problem
 from hf_multimodal.serving.row_routes import Asked, add_post
-from hf_multimodal.serving.schemas import MEDIA, Media
+from hf_multimodal.serving.schemas import MEDIA, Bounded, Media
 from hf_multimodal.serving.service import Service
 
 
@@ -31,9 +30,9 @@ class _Tensor(Schema):
         unknown = EXCLUDE  # parameters, which the protocol leaves open
 
     name = String(required=True)
-    shape = List(Integer(), required=True, validate=Length(equal=1))
+    shape = Bounded(Integer(), 1, 1, required=True)
     datatype = String(required=True)
-    data = List(Raw(allow_none=True), required=True)
+    data = Bounded(Raw(allow_none=True), 0, 10_000, required=True)
 
 
 class InferRequest(Schema):
@@ -45,7 +44,7 @@ class InferRequest(Schema):
         unknown = EXCLUDE
 
     id = String()
-    inputs = List(Nested(_Tensor), required=True, validate=Length(min=1))
+    inputs = Bounded(Nested(_Tensor), 1, 16, required=True)
     parameters = Dict()
 
 
@@ -138,7 +137,10 @@ def _value(modality: str, value: Any) -> Any:  # noqa: ANN401 (a text, bytes, or
     if value == "":
         return None
     if modality in MEDIA:
-        return Media().deserialize(value, modality)
+        try:
+            return Media().deserialize(value)
+        except ValidationError as error:
+            raise InputError("; ".join(map(str, error.messages)), modality) from error
     try:
         return json.loads(value)
     except (ValueError, TypeError, RecursionError) as error:
@@ -150,12 +152,31 @@ def _outputs_told(predictor: Any) -> list[tuple[str, str, list[int]]]:  # noqa: 
         return [("text", "BYTES", [-1])]
     if predictor.kind == "retrieval":
         return [(f"{m}_embedding", "FP32", [-1, predictor.config.embedding_size]) for m in predictor.modalities]
-    tasks = predictor.config.tasks or {"": None}
-    prefixes = [f"{task}_" if task else "" for task in tasks]
-    return [told for p in prefixes for told in ((f"{p}label", "BYTES", [-1]), (f"{p}score", "FP32", [-1]))]
+    named = _values_of(predictor, predictor.labels(_blank(predictor)))
+    return [(name, "FP32" if isinstance(value, float) else "BYTES", [-1]) for name, value in named.items()]
+
+
+def _blank(predictor: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 (a MultimodalPredictor)
+    """What a row's outputs look like."""
+    tasks = predictor.config.tasks or {"": {"labels": predictor.config.id2label}}
+    return {name: np.zeros(len(task["labels"]), dtype=np.float32) for name, task in tasks.items()}
+
+
+def _values_of(predictor: Any, told: Any) -> dict[str, Any]:  # noqa: ANN401 (labels of a row, or of its tasks)
+    """A row's answer by the names of outputs: label and score of the best, or each value by its own name."""
+    named: dict[str, Any] = {}
+    for task, labels in told.items() if isinstance(told, Mapping) else {"": told}.items():
+        prefix = f"{task}_" if task else ""
+        if "value" in labels[0]:
+            named.update({f"{prefix}{one['label']}": float(one["value"]) for one in labels})
+        else:
+            named.update({f"{prefix}label": labels[0]["label"], f"{prefix}score": float(labels[0]["score"])})
+    return named
 
 
 def _outputs(predictor: Any, computed: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, Any]]:  # noqa: ANN401
+    if bad := next((row for row in computed if isinstance(row, Exception)), None):
+        raise bad  # tensors have no place for an error
     count = len(computed)
     if predictor.kind == "retrieval":
         size = predictor.config.embedding_size
@@ -167,14 +188,11 @@ def _outputs(predictor: Any, computed: Sequence[Mapping[str, np.ndarray]]) -> li
             for m in predictor.modalities
             if any(m in row for row in computed)
         ]
-    told = [predictor.labels(row, 1) for row in computed]
-    by_task = {f"{task}_": [row[task][0] for row in told] for task in told[0]} if isinstance(told[0], Mapping) else None
-    outputs = []
-    for prefix, best in (by_task or {"": [row[0] for row in told]}).items():
-        outputs.append(_tensor(f"{prefix}label", "BYTES", [count], [one["label"] for one in best]))
-        scores = [one.get("score", one.get("value")) for one in best]
-        outputs.append(_tensor(f"{prefix}score", "FP32", [count], scores))
-    return outputs
+    rows = [_values_of(predictor, predictor.labels(row)) for row in computed]
+    return [
+        _tensor(name, "FP32" if isinstance(value, float) else "BYTES", [count], [row[name] for row in rows])
+        for name, value in rows[0].items()
+    ]
 
 
 def _tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:

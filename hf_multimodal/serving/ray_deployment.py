@@ -3,6 +3,7 @@
 """The service as replicas under Ray Serve: the same application in each, with its own predictor and micro-batcher."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,22 @@ class Replica:
 
         self.app = create_app(open_predictor(model, limits=limits), settings)
         self.client = Client(self.app)
+        self.threads = ThreadPoolExecutor(settings.threads)
 
     async def __call__(self, request: Any) -> Any:  # noqa: ANN401 (of Starlette)
         """Answers a request; streams come whole."""
         from starlette.responses import Response
 
-        body = await request.body()
-        answer = await asyncio.to_thread(self._answer, request.method, request.url.path, dict(request.headers), body)
-        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-length"}
-        return Response(answer.get_data(), answer.status_code, headers)
+        asked = (request.method, request.url.path, dict(request.headers), await request.body())
+        # as many threads as a server has: those beyond what is let in say so at once
+        status, headers, body = await asyncio.get_running_loop().run_in_executor(self.threads, self._answer, *asked)
+        return Response(body, status, {k: v for k, v in headers.items() if k.lower() != "content-length"})
 
-    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:  # noqa: ANN401
-        return self.client.open(path, method=method, headers=headers, data=body)
+    def _answer(
+        self, method: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, dict[str, str], bytes]:
+        with self.client.open(path, method=method, headers=headers, data=body) as answer:
+            return answer.status_code, dict(answer.headers), answer.get_data()
 
     def check_health(self) -> None:
         """Tells Ray whether this replica is to be replaced.

@@ -113,11 +113,17 @@ def _named(service: Service, **results: Any) -> Any:  # noqa: ANN401 (a response
 def _each(results: Sequence[Any], many: bool, tell: Callable[[int, Any], dict[str, Any]]) -> list[dict[str, Any]]:
     """Tells each row's result; of many rows those that cannot be used say so in their place."""
     return [
-        {"error": input_problem(result, f"/rows/{number}" if many else "")}
-        if isinstance(result, InputError)
+        {"error": _told_of(result, f"/rows/{number}" if many else "")}
+        if isinstance(result, Exception)
         else tell(number, result)
         for number, result in enumerate(results)
     ]
+
+
+def _told_of(error: Exception, pointer: str) -> dict[str, Any]:
+    if isinstance(error, InputError):
+        return input_problem(error, pointer)
+    return problem_document(500, "The service failed on this row.", [{"pointer": pointer, "detail": "It failed."}])
 
 
 def predict(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
@@ -174,7 +180,7 @@ def search(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response)
         assert service.searcher is not None
         try:
             return service.searcher.search(body["k"], rerank=body["rerank"], where=body.get("where"), **query)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             raise InputError(str(error)) from error
 
     return _named(service, hits=[hit.to_dict() for hit in service.call(run, asked.deadline)])
@@ -188,7 +194,7 @@ def generate(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response
     body = asked.body
     names = ("max_new_tokens", "num_beams", "do_sample", "temperature", "top_p")
     options = {name: body[name] for name in names if name in body}
-    options.setdefault("max_new_tokens", _longest(service))
+    options["max_new_tokens"] = min(options.get("max_new_tokens", _longest(service)), _longest(service))
     if "temperature" in options or "top_p" in options:
         options.setdefault("do_sample", True)
     if body["stream"] and (asked.many or options.get("num_beams", 1) > 1):
@@ -213,6 +219,8 @@ def _events(service: Service, pieces: Iterator[str]) -> Iterator[str]:
         for piece in pieces:
             text += piece
             yield _event({"text": piece})
+    except InputError as error:
+        yield _event(input_problem(error), "error")
     except DeadlineError as error:
         yield _event(problem_document(504, str(error)), "error")
     except Exception:  # noqa: BLE001 (the status has gone out already; what failed may hold what was sent)

@@ -41,7 +41,8 @@ def run_app(app: APIFlask, host: str, port: int) -> None:
         threads=settings.threads,
         connection_limit=CONNECTION_LIMIT,
         backlog=_BACKLOG,
-        max_request_body_size=settings.max_body_bytes,
+        max_request_body_size=2 * settings.max_body_bytes,  # what is a little too large is told by a problem document
+        asyncore_use_poll=True,  # select() ends the process at the 1024th open file
         channel_timeout=60,
         clear_untrusted_proxy_headers=True,
         ident=None,

@@ -36,6 +36,26 @@ class Media(String):
             ) from error
 
 
+class Bounded(List):
+    """A list that is counted before anything of it is read.
+
+    Args:
+        item: What it holds.
+        least: Fewest items.
+        most: Most items.
+        **kwargs: As of `List`.
+    """
+
+    def __init__(self, item: Any, least: int, most: int, **kwargs: Any) -> None:  # noqa: ANN401 (a field)
+        super().__init__(item, validate=Length(min=least, max=most), **kwargs)
+        self.most = most
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, list) and len(value) > self.most:
+            raise ValidationError(f"It has {len(value):,} items; at most {self.most:,} may be sent.")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def _media_field(modality: str) -> Media:
     about = {
         "image": "PNG, JPEG or WebP",
@@ -97,7 +117,7 @@ def rows_schema(
         settings: How many rows there may be.
         options: Fields beside.
     """
-    many = List(Nested(_strict(row, f"{name}Row")), validate=Length(min=1, max=settings.max_rows))
+    many = Bounded(Nested(_strict(row, f"{name}Row")), 1, settings.max_rows)
     base = type(f"{name}Base", (_OneRowOrMany,), {"row_names": tuple(row)})
     return _strict({**row, "rows": many, **options}, name, base)
 
@@ -126,7 +146,7 @@ def search_schema(predictor: MultimodalPredictor) -> type[Schema]:
         "rerank": Integer(load_default=0, validate=Range(min=0, max=1000)),
         "where": Dict(
             keys=String(),
-            values=List(Raw(), validate=Length(min=1, max=1000)),
+            values=Bounded(Raw(), 1, 1000),
             metadata={"description": "Stored column -> the values it may have."},
         ),
     }
@@ -137,7 +157,7 @@ def generate_schema(predictor: MultimodalPredictor, settings: ServiceSettings) -
     """Makes the schema of `/generate`."""
     row = row_fields(predictor)
     if "text" in row:
-        row["dialogue"] = List(Nested(_Turn), validate=Length(min=1, max=100), allow_none=True)
+        row["dialogue"] = Bounded(Nested(_Turn), 1, 100, allow_none=True)
     options = {
         "max_new_tokens": Integer(validate=Range(min=1, max=settings.max_new_tokens)),
         "num_beams": Integer(validate=Range(min=1, max=16)),
@@ -158,6 +178,8 @@ def row_names(predictor: MultimodalPredictor) -> tuple[str, ...]:
 __all__ = [
     "ENCODINGS",
     "MEDIA",
+    "Bounded",
+    "Media",
     "embed_schema",
     "generate_schema",
     "predict_schema",

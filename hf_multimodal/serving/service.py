@@ -129,7 +129,9 @@ class Service:
 
     def drain(self) -> bool:
         """Lets no more requests in and waits for those that are; returns whether all have ended in time."""
-        until = time.monotonic() + self.settings.drain_seconds
+        own = self.settings
+        seconds = own.deadline_seconds + 1 if own.drain_seconds is None else own.drain_seconds
+        until = time.monotonic() + seconds
         with self._changed:
             self.draining = True
             while self._running and (left := until - time.monotonic()) > 0:
@@ -137,9 +139,9 @@ class Service:
             return not self._running
 
     def close(self) -> None:
-        """Ends the batchers."""
+        """Ends the batchers; what hangs is left behind."""
         for batcher in self.batchers:
-            batcher.close()
+            batcher.close(timeout=5)
 
     @contextmanager
     def opening(self, deadline: float) -> Iterator[None]:
@@ -159,7 +161,7 @@ class Service:
         """Opens rows: each one opened, or the `InputError` that says why it cannot be.
 
         Raises:
-            InputError: of the only row, or the first, if none can be used.
+            InputError: of the only row.
         """
         opened: list[Any] = []
         for row in rows:
@@ -167,7 +169,7 @@ class Service:
                 opened.append(self.predictor.open(row))
             except InputError as error:
                 opened.append(error)
-        if all(isinstance(row, InputError) for row in opened):
+        if len(opened) == 1 and isinstance(opened[0], InputError):
             raise opened[0]
         return opened
 
@@ -184,16 +186,24 @@ class Service:
         """
         usable = [row for row in opened if not isinstance(row, InputError)]
         futures = self._rows.submit(usable, deadline - time.monotonic())
-        results = iter(_wait(futures, deadline))
-        return [row if isinstance(row, InputError) else next(results) for row in opened]
+        results = iter([_finite(result) for result in _wait(futures, deadline)])
+        told = [row if isinstance(row, InputError) else next(results) for row in opened]
+        if len(told) == 1 and isinstance(told[0], Exception):
+            raise told[0]
+        return told
 
     def call(self, function: Callable[[], Any], deadline: float) -> Any:  # noqa: ANN401 (what it returns)
         """Runs something that is computed alone, after what came before it; see `compute`."""
-        return _wait(self._calls.submit([function], deadline - time.monotonic()), deadline)[0]
+        (result,) = _wait(self._calls.submit([function], deadline - time.monotonic()), deadline)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def write(self, opened: Sequence[Any], options: Mapping[str, Any], deadline: float) -> list[Any]:
         """Writes texts for opened rows of one request: each one's text, or its error."""
         usable = [row for row in opened if not isinstance(row, InputError)]
+        if not usable:
+            return list(opened)
         texts = iter(
             self.call(
                 lambda: self.predictor.generate(usable, should_stop=lambda: time.monotonic() > deadline, **options),
@@ -265,13 +275,29 @@ def _data_url(picture: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
+def _finite(result: Any) -> Any:  # noqa: ANN401 (outputs of a row, or its error)
+    if isinstance(result, Exception) or all(np.isfinite(values).all() for values in result.values()):
+        return result
+    return InputError("The model's answer to this row is no number: some of its values are too large.")
+
+
 def _wait(futures: "Sequence[Future[Any]]", deadline: float) -> list[Any]:
-    try:
-        return [future.result(timeout=max(0.0, deadline - time.monotonic())) for future in futures]
-    except (FutureTimeout, CancelledError):
-        for future in futures:
-            future.cancel()
-        raise DeadlineError("The request was not answered in time.") from None
+    """Waits for results; one that failed is its error.
+
+    Raises:
+        DeadlineError: if they are not there in time.
+    """
+    results: list[Any] = []
+    for future in futures:
+        try:
+            results.append(future.result(timeout=max(0.0, deadline - time.monotonic())))
+        except (FutureTimeout, CancelledError, DeadlineError):
+            for other in futures:
+                other.cancel()
+            raise DeadlineError("The request was not answered in time.") from None
+        except Exception as error:  # noqa: BLE001 (told of the row)
+            results.append(error)
+    return results
 
 
 __all__ = ["Metrics", "Service"]

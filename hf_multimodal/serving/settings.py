@@ -24,7 +24,8 @@ class ServiceSettings:
         max_new_tokens: Longest text a request may ask for.
         tokens: Bearer tokens, any of which opens the service; none means that it is open.
         cors_origins: Origins that browsers may call it from; `*` for all.
-        drain_seconds: How long a service that is told to end finishes what has begun.
+        drain_seconds: How long a service that is told to end finishes what has begun; None takes a little longer than
+            the time of one request.
     """
 
     max_batch: int = 16
@@ -36,7 +37,7 @@ class ServiceSettings:
     max_new_tokens: int = 256
     tokens: tuple[str, ...] = field(default=(), repr=False)
     cors_origins: tuple[str, ...] = ()
-    drain_seconds: float = 25.0
+    drain_seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Refuses bounds that leave nothing.
@@ -79,6 +80,8 @@ def read_tokens(file: Path | None) -> tuple[str, ...]:
     tokens = tuple(token for line in found if (token := line.strip()))
     if file is not None and not tokens:
         raise ValueError(f"The file of tokens {str(file)!r} holds none: write one a line.")
+    if file is None and TOKENS_VARIABLE in os.environ and not tokens:
+        raise ValueError(f"{TOKENS_VARIABLE} is set but holds no token: fill it in, or unset it to serve everybody.")
     if short := [token for token in tokens if len(token) < 16]:
         raise ValueError(
             f"{len(short)} of the tokens are shorter than 16 characters: `openssl rand -hex 32` makes one."

@@ -58,7 +58,8 @@ def test_json_forms_and_python_give_the_same(client, predictor):
         assert alone == pytest.approx(own, abs=1e-5)
         assert file == pytest.approx(own, abs=1e-5)
         assert labels(client.post("/predict", json=as_json(row)))[0] == pytest.approx(own, abs=1e-5)
-        assert labels(client.post("/predict", data=as_form(row)))[0] == pytest.approx(own, abs=1e-5)
+            sent = client.post("/predict", data=as_form(row), content_type="multipart/form-data")
+            assert labels(sent)[0] == pytest.approx(own, abs=1e-5)
 
 
 def test_requests_at_once_are_computed_together_and_fail_alone(predictor, make_client, monkeypatch):
@@ -107,7 +108,34 @@ def test_a_bad_row_among_others_says_so_in_its_place(client):
     assert len(first["labels"]) == 1
     assert second["error"]["errors"][0]["pointer"] == "/rows/1/image"
     assert third["error"]["status"] == 422
-    problem(client.post("/predict", json={"rows": [{"image": "AAAA"}]}), 422)
+    (alone,) = client.post("/predict", json={"rows": [{"image": "AAAA"}] * 2}).json["predictions"][:1]
+    assert alone["error"]["errors"][0]["pointer"] == "/rows/0/image"
+
+
+def test_one_row_that_fails_leaves_the_others_of_its_request(predictor, make_client, monkeypatch):
+    client = make_client(predictor)
+    compute = predictor.compute
+
+    def failing(opened):
+        if any(row["text"] == "fail" for row in opened):
+            raise RuntimeError("a row that brings the model down")
+        told = compute(opened)
+        return [{"": x[""] * np.nan} if row["text"] == "nan" else x for row, x in zip(opened, told, strict=True)]
+
+    monkeypatch.setattr(client.application.extensions["hf_multimodal"]._rows, "compute", failing)
+    rows = [{"text": "a"}, {"text": "fail"}, {"text": "nan"}, {"text": "b"}]
+    told = client.post("/predict", json={"rows": rows}).json["predictions"]
+    assert [one.get("error", {}).get("status") for one in told] == [None, 500, 422, None]
+    assert "no number" in problem(client.post("/predict", json={"text": "nan"}), 422)
+    assert "no number" in problem(
+        client.post("/v2/models/tiny/infer", json={"inputs": [tensor("text", "a", "nan")]}), 422
+    )
+
+
+def test_a_form_whose_part_has_no_name(client):
+    body = b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n"
+    answer = client.post("/predict", data=body, content_type="multipart/form-data; boundary=x")
+    assert answer.status_code in (400, 422)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +158,11 @@ def test_a_bad_row_among_others_says_so_in_its_place(client):
         ({"rows": []}, "/rows"),
         ({"rows": [{"text": "a"}] * 33}, "/rows"),
         ({"rows": [{"text": "a"}], "text": "a"}, "/rows"),
+        ({"rows": [0] * 100_000}, "/rows"),
+        ({f"name {number}": 1 for number in range(2000)}, ""),
+        ({"series": {"x": 10**400}}, "/series"),
+        ({"series": {"kind": 10**400, "x": 10**400}}, "/series"),
+        ({"series": {"x": [""] * 5000 + ["a" * 5000]}}, "/series"),
         ({"text": "a", "top_k": 0}, "/top_k"),
         ({"text": "a", "explain": "perhaps"}, "/explain"),
         ({"text": None}, ""),
@@ -260,6 +293,9 @@ def test_tokens_come_from_a_file_or_the_environment(tmp_path, monkeypatch):
     assert read_tokens(None) == ()
     monkeypatch.setenv("HF_MULTIMODAL_TOKENS", f"{TOKEN},{TOKEN}3")
     assert read_tokens(None) == (TOKEN, TOKEN + "3")
+    monkeypatch.setenv("HF_MULTIMODAL_TOKENS", " , ")
+    with pytest.raises(ValueError, match="is set but holds no token"):
+        read_tokens(None)
     monkeypatch.setenv("HF_MULTIMODAL_TOKENS", "short")
     with pytest.raises(ValueError, match="shorter than 16 characters"):
         read_tokens(None)

@@ -58,6 +58,8 @@ HOSTILE = {
     "a header alone": ("image", encoded_picture()[:33]),
     "half a JPEG": ("image", encoded_picture("JPEG")[:200]),
     "no pixels": ("image", png_of(0, 10)),
+    "strip": ("image", png_of(10_000, 2)),
+    "pillar": ("image", png_of(1, 300_000)),
     "text": ("image", b"hello"),
     "sound as picture": ("image", encoded_sound()),
     "archive in an archive": ("image", zipped("a.zip", zipped("b.png", encoded_picture()))),
@@ -71,11 +73,11 @@ HOSTILE = {
     "half a header": ("audio", encoded_sound()[:20]),
     "no samples": ("audio", encoded_sound(seconds=0)),
     "too long": ("audio", encoded_sound(seconds=6)),
+    "too many samples a second": ("audio", encoded_sound(seconds=0.001, rate=1_000_003)),
 }
 # strange, but what they say they are
 SOUND = {
-    "strip": ("image", png_of(10_000, 2)),
-    "pillar": ("image", png_of(2, 10_000)),
+    "strip": ("image", png_of(400, 10)),
     "polyglot": ("image", encoded_picture() + zipped("a.html", b"<script>")),
     "one pixel": ("image", png_of(1, 1)),
     "more promised than there is": ("audio", wav_that_lies()),
