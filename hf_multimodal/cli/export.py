@@ -3,7 +3,7 @@
 """`hf-multimodal export`: a saved model as a smaller, faster bundle, with a report of what was lost."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,11 +51,21 @@ def export(
         precision=precision,
         thresholds=Thresholds(max_lost, max_difference, min_agreement),
         limit=limit,
-        calibration=RowSource.for_model(model, source=source, split=split or "train", columns=column),
+        calibration=_training_rows(model) if to == "openvino" and int8 else None,
         overwrite=overwrite,
     )
     typer.echo(report_markdown(report))
     typer.echo(f"Bundle in {output}")
+
+
+def _training_rows(model: str) -> Any:  # noqa: ANN401 (a RowSource)
+    """The rows that OpenVINO's int8 is calibrated on: those of the run's training, never those it is judged by."""
+    from hf_multimodal.training.row_source import RowSource
+
+    try:
+        return RowSource.for_model(model, source=None, split="train", columns=None)
+    except ValueError as error:
+        raise ValueError(f"OpenVINO's int8 is calibrated on the run's training rows. {error}") from error
 
 
 __all__ = ["export"]

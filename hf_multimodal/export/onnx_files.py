@@ -5,6 +5,7 @@
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from hf_multimodal.export.graphs import Graph
 
 # embeddings and all that multiplies matrices; convolutions get slower (dynamic ones are not vectorised)
 _QUANTIZED = ["MatMul", "Gemm", "Gather"]
+_LARGE = 1_900_000_000  # bytes of weights; a single ONNX file holds 2 GB
 _SMALL = 256  # values of a tensor that is not worth shrinking
 
 
@@ -61,7 +63,7 @@ def _strip(file: Path) -> None:
     """Takes out what the exporter notes of each node: where in whose files its code is, as large as a small model."""
     import onnx
 
-    model = onnx.load(file)
+    model = onnx.load(file, load_external_data=False)
     for graph in (model.graph, *model.functions):
         for part in (graph, *graph.node, *graph.value_info):
             del part.metadata_props[:]
@@ -90,6 +92,15 @@ def _quiet() -> Iterator[None]:
             logging.disable(level)
 
 
+def _save(model: Any, file: Path) -> bool:  # noqa: ANN401 (an onnx.ModelProto)
+    """Writes a model; returns whether its weights lie in a file beside it, as they must from two gigabytes on."""
+    import onnx
+
+    is_large = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > _LARGE
+    onnx.save(model, file, save_as_external_data=is_large, location=f"{file.name}.data")
+    return is_large
+
+
 def quantize_onnx(source: Path, target: Path) -> None:
     """Writes a copy with int8 weights of matrix products and embeddings; activations are quantized as they come."""
     import onnx
@@ -97,15 +108,12 @@ def quantize_onnx(source: Path, target: Path) -> None:
 
     model = onnx.load(source)
     del model.graph.value_info[:]  # shapes as the exporter inferred them, at which the quantizer stumbles
-    plain = target.with_suffix(".plain")
-    onnx.save(model, plain)
-    try:
+    options: dict[str, Any] = {"op_types_to_quantize": _QUANTIZED, "weight_type": QuantType.QInt8, "per_channel": True}
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        plain = Path(scratch) / "plain.onnx"
+        options["use_external_data_format"] = _save(model, plain)
         with _quiet():
-            quantize_dynamic(
-                plain, target, op_types_to_quantize=_QUANTIZED, weight_type=QuantType.QInt8, per_channel=True
-            )
-    finally:
-        plain.unlink()
+            quantize_dynamic(plain, target, **options)
 
 
 def halve_onnx(source: Path, target: Path) -> None:
@@ -125,7 +133,7 @@ def halve_onnx(source: Path, target: Path) -> None:
     nodes = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend([*casts, *nodes])
-    onnx.save(model, target)
+    _save(model, target)
 
 
 __all__ = ["check_onnx", "halve_onnx", "quantize_onnx", "write_onnx"]

@@ -33,7 +33,8 @@ def write_openvino(
         source: The ONNX file.
         target: The .xml file.
         precision: Of the weights.
-        calibration: Inputs of batches, from which NNCF learns the ranges of activations for int8.
+        calibration: Inputs of batches, from which NNCF learns the ranges of activations for int8; without any, weights
+            alone become int8.
     """
     import openvino
 
@@ -49,6 +50,8 @@ def _quantized(model: Any, calibration: Sequence[Mapping[str, np.ndarray]]) -> A
     import nncf
 
     nncf.set_log_level(logging.ERROR)
+    if not calibration:
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
     return nncf.quantize(
         model,
         nncf.Dataset(list(calibration)),

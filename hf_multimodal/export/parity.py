@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bundle lost: its answers beside the model's on the same rows, and what it gained in size and speed."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +18,7 @@ from hf_multimodal.evaluation.metrics import known_labels
 from hf_multimodal.prediction.predictor import MultimodalPredictor
 
 BATCH = 32
+MATCH = "match head"
 _WARM_UP = 3
 _ROUNDS = 15
 
@@ -30,14 +32,21 @@ class Thresholds:
     """What a bundle may lose.
 
     Attributes:
-        points: Of the metric, in points of a hundred (of regression: share by which the squared error may grow).
-        difference: Largest difference of a logit or a vector's value; None does not look.
+        points: Of the metric, in points of a hundred (of regression: percent by which the squared error may grow).
+        difference: Largest difference of a logit or a vector's value, of regression as a share of the largest value
+            that the model tells if that is over 1; None looks only whether all are numbers.
         agreement: Least share of the rows with the same answer.
     """
 
     points: float = 0.5
     difference: float | None = None
     agreement: float = 0.97
+
+    def allowed(self, parity: "Parity") -> float:
+        """Largest difference that may be."""
+        if self.difference is None:
+            return float(np.finfo(np.float64).max)
+        return self.difference * (max(1.0, parity.scale) if parity.metric == "mse" else 1.0)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class Parity:
         change: The bundle's minus the model's, row by row.
         largest: Largest absolute difference of a logit or a vector's value; None of texts.
         mean: Mean of the absolute differences.
-        agreement: Share of the rows with the same answer.
+        agreement: Share of the rows with the same answer; None of values.
+        scale: Largest absolute logit or value of the model.
         rows: How many there were.
     """
 
@@ -63,8 +73,18 @@ class Parity:
     change: Difference
     largest: float | None
     mean: float | None
-    agreement: float
+    agreement: float | None
+    scale: float
     rows: int
+
+    @property
+    def lost(self) -> float:
+        """What the metric lost, in points of a hundred; of the squared error percent by which it grew."""
+        if self.metric != "mse":
+            return -100 * self.change.mean
+        if not self.before.mean:
+            return 0.0 if not self.after.mean else math.inf
+        return 100 * (self.after.mean / self.before.mean - 1)
 
 
 @dataclass(frozen=True)
@@ -72,11 +92,13 @@ class Answered:
     """What a predictor said of rows, and how right each is.
 
     Attributes:
-        values: (rows, …) logits or vectors; None of texts.
+        metric: What `right` means.
+        values: Logits, or vectors and the match head's logits; None of texts.
         decisions: (rows,) or (rows, labels) what it decided.
         right: (rows,) how right each is.
     """
 
+    metric: str
     values: np.ndarray | None
     decisions: np.ndarray
     right: np.ndarray
@@ -102,14 +124,20 @@ def answers(
     told: list[list[Any]] = [[] for _ in predictors]
     for part in parts:
         for predictor, own, rows in zip(predictors, told, part, strict=True):
-            own += predictor.generate(rows) if predictor.kind == "generation" else predictor.compute(rows)
+            if predictor.kind == "generation":
+                own += predictor.generate(rows)
+            elif predictor.kind == "retrieval":
+                pairs = predictor.match_pairs(rows)
+                own += [{**one, MATCH: x} for one, x in zip(predictor.compute(rows), pairs, strict=True)]
+            else:
+                own += predictor.compute(rows)
     return [_answered(own, references, schema, predictors[0].modalities) for own in told]
 
 
 def _answered(told: list[Any], references: Any, schema: Any, modalities: Sequence[str]) -> dict[str, Answered]:  # noqa: ANN401
     if isinstance(schema, TextSchema):
         right = [float(any(_same(text, one) for one in own)) for text, own in zip(told, references, strict=True)]
-        return {"": Answered(None, np.array(told), np.array(right))}
+        return {"": Answered("exact match", None, np.array(told), np.array(right))}
     if isinstance(schema, ItemSchema):
         return {"": _search(told, np.asarray(references), modalities)}
     schemas: Mapping[str, LabelSchema] = schema.schemas if isinstance(schema, TaskSchemas) else {"": schema}
@@ -121,7 +149,8 @@ def _answered(told: list[Any], references: Any, schema: Any, modalities: Sequenc
             continue
         logits = np.stack([told[number][task] for number in known])
         rows = ScoredRows(own, logits, labels[known], known, task)
-        answered[task] = Answered(logits, rows.predictions, rows.right)
+        metric = "mse" if own.problem_type == "regression" else "accuracy"
+        answered[task] = Answered(metric, logits, rows.predictions, rows.right)
     return answered
 
 
@@ -131,17 +160,18 @@ def _same(text: str, reference: str) -> bool:
 
 def _search(outputs: Sequence[Mapping[str, np.ndarray]], items: np.ndarray, modalities: Sequence[str]) -> Answered:
     """Takes each row's one modality as a query among the others' other one, in both directions."""
-    there = [number for number, row in enumerate(outputs) if len(row) == len(modalities)]
+    there = [number for number, row in enumerate(outputs) if set(modalities) <= set(row)]
     if not there:
         raise ValueError("Parity of a search needs rows that have both modalities: none has.")
     first, second = (np.stack([outputs[number][m] for number in there]) for m in modalities)
-    nearest = np.concatenate([(first @ second.T).argmax(1), (second @ first.T).argmax(1)])
+    nearest = np.stack([(first @ second.T).argmax(1), (second @ first.T).argmax(1)], axis=1)
     own = items[there]
-    right = (own[nearest] == np.concatenate([own, own])).astype(float)
-    return Answered(np.concatenate([first, second]), nearest, right)
+    right = (own[nearest] == own[:, None]).mean(1)  # of each row, over both directions
+    matches = np.array([outputs[number][MATCH] for number in there])
+    return Answered("recall at 1", np.concatenate([first.ravel(), second.ravel(), matches.ravel()]), nearest, right)
 
 
-def compare_answers(before: Mapping[str, Answered], after: Mapping[str, Answered], metric: str) -> list[Parity]:
+def compare_answers(before: Mapping[str, Answered], after: Mapping[str, Answered]) -> list[Parity]:
     """Compares what the model and the bundle said of the same rows."""
     found = []
     for name, old in before.items():
@@ -152,13 +182,14 @@ def compare_answers(before: Mapping[str, Answered], after: Mapping[str, Answered
         found.append(
             Parity(
                 name=name,
-                metric=metric,
+                metric=old.metric,
                 before=estimate(old.right[None]),
                 after=estimate(new.right[None]),
                 change=difference(new.right[None], old.right[None]),
                 largest=None if apart is None else float(apart.max()),
                 mean=None if apart is None else float(apart.mean()),
-                agreement=float(np.mean(same)),
+                agreement=None if old.metric == "mse" else float(np.mean(same)),
+                scale=0.0 if old.values is None else float(np.abs(old.values).max()),
                 rows=len(old.right),
             )
         )
@@ -171,20 +202,19 @@ def check_parity(found: Sequence[Parity], thresholds: Thresholds) -> None:
     Raises:
         ParityError: naming what, by how much, and what is allowed.
     """
+    if not found:
+        raise ParityError("Nothing was compared: none of the rows has a label.")
     wrong = []
     for one in found:
         of = f" of {one.name}" if one.name else ""
-        if one.metric == "mse":
-            lost = 100 * (one.after.mean / one.before.mean - 1) if one.before.mean else 0.0  # both negative
-        else:
-            lost = -100 * one.change.mean
-        if lost > thresholds.points:
-            wrong.append(f"{one.metric}{of} fell by {lost:.2f}, {thresholds.points:g} may be lost (--max-lost)")
-        if thresholds.difference is not None and one.largest is not None and one.largest > thresholds.difference:
+        lost = one.lost
+        if not lost <= thresholds.points:  # what is no number is too much, too
+            wrong.append(f"{one.metric}{of} lost {lost:.2f}, {thresholds.points:g} may be lost (--max-lost)")
+        if one.largest is not None and not one.largest <= thresholds.allowed(one):
             wrong.append(
-                f"values{of} differ by up to {one.largest:.2g}, {thresholds.difference:g} may be (--max-difference)"
+                f"values{of} differ by up to {one.largest:.2g}, {thresholds.allowed(one):.2g} may be (--max-difference)"
             )
-        if one.metric != "mse" and one.agreement < thresholds.agreement:
+        if one.agreement is not None and not one.agreement >= thresholds.agreement:
             wrong.append(
                 f"{100 * one.agreement:.1f} % of the answers{of} are the same, {100 * thresholds.agreement:g} % must "
                 "be (--min-agreement)"
@@ -246,9 +276,14 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     for one in report["parity"]:
         of = f" of {one['name']}" if one["name"] else ""
         told = (one["before"], one["after"], one["change"])
-        cells = [f"{100 * x['mean']:.2f} ({100 * x['low']:.2f} to {100 * x['high']:.2f})" for x in told]
-        lines.append(f"| {one['metric']}{of}, % | {' | '.join(cells)} |")
-        lines.append(f"| same answers{of} | | {100 * one['agreement']:.2f} % of {one['rows']} | |")
+        if one["metric"] == "mse":  # what is told of each row is minus its squared error
+            cells = [f"{0 - x['mean']:.4g} ({0 - x['high']:.4g} to {0 - x['low']:.4g})" for x in told]
+            lines.append(f"| mse{of} | {' | '.join(cells)} |")
+        else:
+            cells = [f"{100 * x['mean']:.2f} ({100 * x['low']:.2f} to {100 * x['high']:.2f})" for x in told]
+            lines.append(f"| {one['metric']}{of}, % | {' | '.join(cells)} |")
+        if one["agreement"] is not None:
+            lines.append(f"| same answers{of} | | {100 * one['agreement']:.2f} % of {one['rows']} | |")
         if one["largest"] is not None:
             lines.append(f"| difference of values{of} | | largest {one['largest']:.2g}, mean {one['mean']:.2g} | |")
     old, new = report["speed"]["model"], report["speed"]["bundle"]

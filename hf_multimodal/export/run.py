@@ -5,6 +5,7 @@
 import json
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import torch
 
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.data.labels import ItemSchema, TextSchema, check_labels, labels_from_config
-from hf_multimodal.data.whole_files import whole_folder, write_whole
-from hf_multimodal.evaluation.metrics import choice_metric
+from hf_multimodal.data.whole_files import aside, whole_folder, write_whole
 from hf_multimodal.export.graphs import Graph, graphs_of
 from hf_multimodal.export.onnx_files import check_onnx, halve_onnx, quantize_onnx, write_onnx
 from hf_multimodal.export.openvino_files import check_openvino, write_openvino
@@ -90,12 +90,13 @@ def export_model(
     predictor = open_predictor(model, limits=_LIMITS, device="cpu")
     if not isinstance(predictor, TorchPredictor):
         raise ValueError(f"{model!r} is a bundle already: export the model that it was made of.")
+    predictor.model.float()  # what was saved in half precision is computed, and compared, in float32
     dataset, references, schema = _load(predictor, rows, limit)
     thresholds = thresholds or Thresholds(difference=1e-3 if precision == "fp32" else None)
     with whole_folder(output) as folder:
         batches = _calibration(predictor, calibration or rows) if runtime == "openvino" and precision == "int8" else []
         _write_bundle(predictor, folder, runtime, precision, batches)
-        bundle = GraphPredictor(folder, _LIMITS)
+        bundle = GraphPredictor(folder, _LIMITS, cpu_only=True)
         found = _compared([predictor, bundle], dataset, references, schema)
         check_parity(found, thresholds)
         report = {
@@ -111,8 +112,11 @@ def export_model(
         }
         write_whole(folder / PARITY, json.dumps(report, indent=2) + "\n")
         write_whole(folder / PARITY_PAGE, report_markdown(report))
-        if output.exists():  # a bundle that may be replaced
-            shutil.rmtree(output)
+        earlier = aside(output.with_name(f"{output.name}-earlier")) if output.exists() else None
+        if earlier is not None:  # a bundle that may be replaced: gone when the new one is there
+            output.rename(earlier)
+    if earlier is not None:
+        shutil.rmtree(earlier)
     return report
 
 
@@ -163,21 +167,27 @@ def _compared(
 ) -> list[Parity]:
     parts = zip(*(_opened(predictor, dataset, BATCH) for predictor in predictors), strict=True)
     before, after = answers(predictors, parts, references, schema)
-    return compare_answers(before, after, _metric(schema))
+    return compare_answers(before, after)
 
 
 def _check_output(output: Path, overwrite: bool) -> None:
+    if output.is_symlink():
+        raise ValueError(f"{str(output)!r} is a link: give the folder itself.")
     if not output.exists():
         return
     if not output.is_dir() or (any(output.iterdir()) and not (output / MANIFEST).is_file()):
         raise ValueError(f"{str(output)!r} holds something else than a bundle: give another --output.")
+    own = {MANIFEST, PARITY, PARITY_PAGE}
+    kinds = (".onnx", ".data", ".xml", ".bin", ".json", ".txt", ".model", ".jinja", ".py")
+    if strange := [x.name for x in output.iterdir() if x.is_file() and x.name not in own and x.suffix not in kinds]:
+        raise ValueError(f"{str(output)!r} also holds {strange[0]!r}, which is of no bundle: move it, or give another.")
     if any(output.iterdir()) and not overwrite:
         raise ValueError(f"{str(output)!r} holds a bundle already: give --overwrite, or another --output.")
 
 
 def _load(predictor: TorchPredictor, rows: RowSource, limit: int | None) -> tuple[datasets.Dataset, Any, Any]:
     """Loads rows, their labels, and what these are."""
-    dataset = rows.load(with_labels=predictor.kind != "retrieval", text_lists=predictor.kind == "generation")
+    dataset = rows.load(with_labels=predictor.kind != "retrieval", text_lists=True)
     dataset = dataset.select(range(min(len(dataset), limit or len(dataset))))
     if not len(dataset):
         raise ValueError("There are no rows to compare the bundle with the model on.")
@@ -188,7 +198,9 @@ def _load(predictor: TorchPredictor, rows: RowSource, limit: int | None) -> tupl
         schema: Any = ItemSchema()
         return dataset, [schema.encode(item, row=i, column="item") for i, item in enumerate(items)], schema
     if predictor.kind == "generation":
-        return dataset, [x if isinstance(x, list) else [x] for x in dataset["label"]], TextSchema()
+        texts = TextSchema.from_dataset(dataset)
+        name = rows.columns.get("label", "label")
+        return dataset, [texts.references(x, row=i, column=name) for i, x in enumerate(dataset["label"])], texts
     schema = labels_from_config(predictor.config)
     check_labels(dataset, schema, columns=rows.columns)
     collator = MultimodalCollator(predictor.processor, schema, rows.columns)
@@ -214,20 +226,12 @@ def _is_empty(cell: Any) -> bool:  # noqa: ANN401 (any cell)
     return isinstance(cell, Mapping) and all(part is None for part in cell.values())
 
 
-def _metric(schema: Any) -> str:  # noqa: ANN401 (of any task)
-    if isinstance(schema, ItemSchema):
-        return "recall at 1"
-    if isinstance(schema, TextSchema):
-        return "exact match"
-    problem = getattr(schema, "problem_type", "")
-    return choice_metric(problem)[0] if problem else "accuracy"
-
-
 def _write_bundle(
     predictor: TorchPredictor, folder: Path, runtime: str, precision: str, batches: Sequence[Mapping[str, Any]]
 ) -> None:
     predictor.processor.save_pretrained(folder)
     predictor.config.save_pretrained(folder)
+    _forget_names(folder / "config.json")
     graphs = graphs_of(predictor)
     infos = {graph.name: _write_graph(graph, folder, runtime, precision, batches) for graph in graphs}
     told = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
@@ -242,6 +246,17 @@ def _write_bundle(
     ).save(folder)
 
 
+def _forget_names(file: Path) -> None:
+    """Takes out from where the configurations of the towers were loaded: folders of this machine."""
+
+    def without(told: Any) -> Any:  # noqa: ANN401 (any JSON)
+        if isinstance(told, dict):
+            return {name: without(value) for name, value in told.items() if name != "_name_or_path"}
+        return [without(value) for value in told] if isinstance(told, list) else told
+
+    write_whole(file, json.dumps(without(json.loads(file.read_text(encoding="utf-8"))), indent=2) + "\n")
+
+
 def _write_graph(
     graph: Graph, folder: Path, runtime: str, precision: str, batches: Sequence[Mapping[str, Any]]
 ) -> GraphInfo:
@@ -251,15 +266,19 @@ def _write_graph(
         plain, file = file, file.with_suffix(".xml")
         write_openvino(plain, file, precision, _inputs_of(graph, batches))
         plain.unlink()
+        plain.with_suffix(".onnx.data").unlink(missing_ok=True)
     elif precision != "fp32":
-        plain = file.rename(file.with_suffix(".full"))
-        (quantize_onnx if precision == "int8" else halve_onnx)(plain, file)
-        plain.unlink()
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            smaller = Path(scratch) / file.name
+            (quantize_onnx if precision == "int8" else halve_onnx)(file, smaller)
+            file.with_suffix(".onnx.data").unlink(missing_ok=True)
+            for part in Path(scratch).iterdir():
+                part.replace(folder / part.name)
     inputs = {}
     for name, tensor in graph.inputs.items():
         free = {0, *graph.dynamic[name]}
         shape = tuple(None if axis in free else size for axis, size in enumerate(tensor.shape))
-        inputs[name] = GraphInput(str(tensor.numpy().dtype), shape)
+        inputs[name] = GraphInput(str(tensor.numpy().dtype), shape, tuple(tensor.shape))
     return GraphInfo(file.name, inputs, graph.outputs)
 
 
@@ -269,13 +288,10 @@ def _calibration(predictor: TorchPredictor, rows: RowSource) -> list[dict[str, t
     return [dict(predictor.reader.batch(part)) for part in _opened(predictor, dataset, 8)]
 
 
-@torch.no_grad()
 def _inputs_of(graph: Graph, batches: Sequence[Mapping[str, torch.Tensor]]) -> list[dict[str, np.ndarray]]:
-    """A graph's share of batches; where it reads what other graphs give, its own example."""
-    found = [
-        {name: batch[name].numpy() for name in graph.inputs} for batch in batches if set(graph.inputs) <= set(batch)
-    ]
-    return found or [{name: tensor.numpy() for name, tensor in graph.inputs.items()}]
+    """A graph's share of batches; none of one that reads what other graphs give."""
+    whole = [batch for batch in batches if set(graph.inputs) <= set(batch)]
+    return [{name: batch[name].numpy() for name in graph.inputs} for batch in whole]
 
 
 def _weight_megabytes(predictor: TorchPredictor) -> float:

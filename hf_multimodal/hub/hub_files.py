@@ -52,8 +52,8 @@ def write_hub_files(folder: str | Path, kinds: Sequence[str]) -> list[Path]:
     for file in written:
         write_whole(file, (files("hf_multimodal.hub") / "files" / f"{file.name}.txt").read_text(encoding="utf-8"))
     wanted = dict.fromkeys([*_ALWAYS, *(x for modality in config.modalities for x in _LIBRARIES.get(modality, ()))])
-    lines = [f"{name}>={metadata.version(name)}" for name in wanted]
-    write_whole(folder / "requirements.txt", "\n".join(lines).replace("+cpu", "") + "\n")
+    lines = [f"{name}>={metadata.version(name).split('+')[0]}" for name in wanted]
+    write_whole(folder / "requirements.txt", "\n".join(lines) + "\n")
     card = folder / "README.md"
     if "space" in kinds and card.is_file():
         header = metadata_load(card) or {}

@@ -23,10 +23,12 @@ class GraphInput:
     Attributes:
         dtype: NumPy's name.
         shape: Its sizes; None where any will do, the first of which are the rows.
+        blank: Sizes of what stands for it where no row has any.
     """
 
     dtype: str
     shape: tuple[int | None, ...]
+    blank: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ class BundleManifest:
             graphs = {
                 name: GraphInfo(
                     graph["file"],
-                    {key: GraphInput(x["dtype"], tuple(x["shape"])) for key, x in graph["inputs"].items()},
+                    {
+                        key: GraphInput(x["dtype"], tuple(x["shape"]), tuple(x["blank"]))
+                        for key, x in graph["inputs"].items()
+                    },
                     tuple(graph["outputs"]),
                 )
                 for name, graph in told["graphs"].items()

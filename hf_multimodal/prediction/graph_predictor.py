@@ -22,13 +22,14 @@ _FILES = ("*.onnx", "*.onnx.data", "*.xml", "*.bin", "config.json", "processor_c
 Run = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
-def open_graph(file: Path, runtime: str, precision: str) -> Run:
+def open_graph(file: Path, runtime: str, precision: str, *, cpu_only: bool = False) -> Run:
     """Opens one graph; returns what runs it.
 
     Args:
         file: The graph.
         runtime: `onnx` or `openvino`.
         precision: Of its weights.
+        cpu_only: Whether to leave accelerators alone.
 
     Raises:
         ImportError: if the runtime is not installed.
@@ -36,10 +37,10 @@ def open_graph(file: Path, runtime: str, precision: str) -> Run:
     """
     if not file.is_file():
         raise ValueError(f"The bundle lacks its graph {str(file)!r}: export again.")
-    return (_open_onnx if runtime == "onnx" else _open_openvino)(file, precision)
+    return _open_onnx(file, cpu_only) if runtime == "onnx" else _open_openvino(file, precision)
 
 
-def _open_onnx(file: Path, precision: str) -> Run:
+def _open_onnx(file: Path, cpu_only: bool) -> Run:
     try:
         import onnxruntime
     except ImportError as error:
@@ -48,7 +49,8 @@ def _open_onnx(file: Path, precision: str) -> Run:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(file, options, providers=onnxruntime.get_available_providers())
+        providers = ["CPUExecutionProvider"] if cpu_only else onnxruntime.get_available_providers()
+        session = onnxruntime.InferenceSession(file, options, providers=providers)
     except Exception as error:
         raise ValueError(f"The graph {str(file)!r} cannot be read ({error}): export again.") from error
     return lambda inputs: session.run(None, dict(inputs))
@@ -80,13 +82,14 @@ class GraphPredictor(MultimodalPredictor):
     Args:
         folder: The bundle.
         limits: What is read of a row.
+        cpu_only: Whether to leave accelerators alone.
 
     Raises:
         ValueError: if the bundle is damaged.
         ImportError: if its runtime is not installed.
     """
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None, *, cpu_only: bool = False) -> None:
         self.manifest = BundleManifest.load(folder)
         own = self.manifest
         super().__init__(
@@ -98,7 +101,8 @@ class GraphPredictor(MultimodalPredictor):
             limits=limits,
         )
         self._graphs = {
-            name: open_graph(folder / graph.file, own.runtime, own.precision) for name, graph in own.graphs.items()
+            name: open_graph(folder / graph.file, own.runtime, own.precision, cpu_only=cpu_only)
+            for name, graph in own.graphs.items()
         }
 
     def call(self, graph: str, tensors: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
@@ -121,6 +125,14 @@ class GraphPredictor(MultimodalPredictor):
             return {"": outputs["logits"]} if "logits" in outputs else outputs
         given = [m for m in self.modalities if any(name in batch for name in TOWER_INPUTS[m])]
         return {modality: self.call(modality, batch, rows)["embedding"] for modality in given}
+
+    def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Scores each opened row's two modalities by the match head; rows need both."""
+        if self.kind != "retrieval":
+            return super().match_pairs(rows)
+        batch = self.reader.batch(rows)
+        told = {modality: self.call(modality, batch, len(rows)) for modality in self.modalities}
+        return self.match({modality: (one["tokens"], one["mask"]) for modality, one in told.items()})
 
     def match(self, tokens: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         """Scores pairs by the match head: (B,) logits.
@@ -182,8 +194,7 @@ def _inputs(info: GraphInfo, tensors: Mapping[str, Any], rows: int) -> dict[str,
         if name in tensors:
             inputs[name] = np.asarray(tensors[name], dtype=wanted.dtype)
         else:
-            shape = (rows, *(1 if size is None else size for size in wanted.shape[1:]))
-            inputs[name] = np.zeros(shape, dtype=wanted.dtype)
+            inputs[name] = np.zeros((rows, *wanted.blank[1:]), dtype=wanted.dtype)
     return inputs
 
 

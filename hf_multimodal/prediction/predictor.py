@@ -115,6 +115,14 @@ class MultimodalPredictor(ABC):
         """
         return self.compute([self.open(row) for row in rows])
 
+    def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Scores each opened row's two modalities by the match head: (B,) logits.
+
+        Raises:
+            InputError: if the model is not for retrieval.
+        """
+        raise InputError(f"{self.name} matches no pairs.")
+
     def generate(
         self,
         rows: Sequence[Mapping[str, Any]],
@@ -214,6 +222,15 @@ class TorchPredictor(MultimodalPredictor):
         logits = self.model(**batch).logits
         by_task = logits if isinstance(logits, Mapping) else {"": logits}
         return {task: values.float().cpu().numpy() for task, values in by_task.items()}
+
+    @torch.inference_mode()
+    def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Scores each opened row's two modalities by the match head; see the base class."""
+        if self.kind != "retrieval":
+            return super().match_pairs(rows)
+        batch = {name: tensor.to(self.model.device) for name, tensor in self.reader.batch(rows).items()}
+        towers = self.model.model.encode(batch, batch["modality_mask"])
+        return self.model.match(towers).float().cpu().numpy()
 
     def generate(
         self,

@@ -80,6 +80,11 @@ def add_teacher_logits(
             f"The teacher {distillation.teacher!r} has other labels ({', '.join(others[:8])}) than the rows "
             f"({', '.join(own[:8])}): give one that was trained on the same."
         )
+    if config.problem_type != schema.problem_type:
+        raise ValueError(
+            f"The teacher was trained on {config.problem_type}, the run is {schema.problem_type}: their answers do not "
+            "compare."
+        )
     if missing := sorted(set(config.modalities) - set(rows.column_names)):
         raise ValueError(f"The teacher reads {', '.join(missing)}, for which the run has no column: map it.")
     with tempfile.TemporaryDirectory() as scratch:
@@ -120,6 +125,8 @@ def distillation_loss(
         target = teacher.sigmoid()
         entropy = F.binary_cross_entropy_with_logits(teacher, target)
         divergence = F.binary_cross_entropy_with_logits(logits, target) - entropy
+        if problem_type == "scored_answers":  # whose loss is a sum over the answers, too
+            divergence = divergence * logits.shape[1]
     return divergence * temperature**2
 
 

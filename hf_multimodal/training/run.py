@@ -270,7 +270,9 @@ def _check_resumed(config: RunConfig, folder: Path) -> float:
     """
     before, now = asdict(RunConfig.load(folder / RUN_FILE)), asdict(config)
     changed = [
-        key for key in ("task", "seed", "towers", "start_from", "decoder", "model", "data") if before[key] != now[key]
+        key
+        for key in ("task", "seed", "towers", "start_from", "decoder", "model", "data", "distillation")
+        if before[key] != now[key]
     ]
     if changed:
         raise ValueError(

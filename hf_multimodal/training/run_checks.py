@@ -107,6 +107,8 @@ def _check_sections(config: RunConfig) -> None:
         raise ValueError(f"data.masking is for task: pretraining, not for {config.task}: leave it out.")
     for kind in config.hub_files:
         check_known("value of hub_files", kind, tuple(HUB_FILES))
+    if "space" in config.hub_files and config.task in ("retrieval", "pretraining"):
+        raise ValueError(f"hub_files: a Space shows what a pipeline answers, and task: {config.task} has none.")
     if config.distillation:
         _check_distillation(config)
     if "item" in config.data.columns and config.task not in ("retrieval", "pretraining"):

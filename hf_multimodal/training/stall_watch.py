@@ -45,6 +45,7 @@ class StallWatch(TrainerCallback):
             store = dist.distributed_c10d._get_default_store()
             self._store = dist.PrefixStore(f"stall_watch-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
             self._stopped.clear()
+            self._without_news = 0
             self._tell()
             threading.Thread(target=self._watch, name="stall watch", daemon=True).start()
         return self

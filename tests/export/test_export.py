@@ -14,6 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from hf_multimodal.cli.main import app
+from hf_multimodal.export import onnx_files
 from hf_multimodal.export.graphs import example_rows
 from hf_multimodal.export.parity import (
     Answered,
@@ -82,6 +83,8 @@ def test_sounds_clips_and_series(tmp_path):
     processor = tiny_processor(audio="timm resnet", series=True)
     rows = [*sound_and_picture_rows(), {"series": {"x": [1.0, 2.0], "y": [0.5, None], "kind": "a"}}]
     assert_same(*bundle_of(tmp_path / "b", model, processor), rows)
+    model = tiny_model(audio="wav2vec2", num_labels=2)
+    assert_same(*bundle_of(tmp_path / "w", model, tiny_processor(audio="wav2vec2")), ROWS)  # no sound in any row
     model = tiny_model(image=None, video="timm vit", num_labels=2, num_temporal_layers=1)
     predictor, bundle = bundle_of(tmp_path / "v", model, tiny_processor(image=False, video=True))
     assert_same(predictor, bundle, example_rows(predictor.processor) + [{"text": "a"}])
@@ -111,6 +114,8 @@ def test_search(tmp_path):
     with torch.inference_mode():
         expected = model.match(model.encode(**batch))
     np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    pairs = [predictor.open(row) for row in (ROWS[0], ROWS[3])]
+    np.testing.assert_allclose(bundle.match_pairs(pairs), predictor.match_pairs(pairs), atol=TOLERANCE)
 
 
 def test_texts(tmp_path):
@@ -207,23 +212,44 @@ def test_a_bundle_that_lost_too_much_is_thrown_away(saved, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def answered(right, logits=None, decisions=None):
-    values = np.zeros((len(right), 2)) if logits is None else logits
-    return {"": Answered(values, np.zeros(len(right)) if decisions is None else decisions, np.array(right, float))}
+def answered(right, values=0.0, decisions=None, metric="accuracy"):
+    decisions = np.zeros(len(right)) if decisions is None else decisions
+    return {"": Answered(metric, np.full((len(right), 2), values), decisions, np.array(right, float))}
 
 
 def test_what_the_thresholds_look_at():
     good = answered([1] * 99 + [0])
-    check_parity(compare_answers(good, answered([1] * 99 + [0]), "accuracy"), Thresholds())
-    with pytest.raises(ParityError, match="accuracy fell by 1.00, 0.5 may be lost"):
-        check_parity(compare_answers(good, answered([1] * 98 + [0, 0]), "accuracy"), Thresholds())
-    check_parity(compare_answers(good, answered([1] * 98 + [0, 0]), "accuracy"), Thresholds(points=2))
+    check_parity(compare_answers(good, answered([1] * 99 + [0])), Thresholds())
+    with pytest.raises(ParityError, match="accuracy lost 1.00, 0.5 may be lost"):
+        check_parity(compare_answers(good, answered([1] * 98 + [0, 0])), Thresholds())
+    check_parity(compare_answers(good, answered([1] * 98 + [0, 0])), Thresholds(points=2))
     other = answered([1] * 99 + [0], decisions=np.arange(100) % 2)
     with pytest.raises(ParityError, match=r"50.0 % of the answers are the same, 97 % must be"):
-        check_parity(compare_answers(good, other, "accuracy"), Thresholds())
-    worse = answered([-1.0] * 4), answered([-1.1] * 4)
-    with pytest.raises(ParityError, match="mse fell by 10.00"):
-        check_parity(compare_answers(*worse, "mse"), Thresholds())
+        check_parity(compare_answers(good, other), Thresholds())
+    with pytest.raises(ParityError, match="values differ by up to nan"):
+        check_parity(compare_answers(good, answered([1] * 99 + [0], values=np.nan)), Thresholds())
+    with pytest.raises(ParityError, match="Nothing was compared"):
+        check_parity([], Thresholds())
+
+
+def test_the_thresholds_of_values():
+    before = answered([-1.0] * 4, values=5e4, metric="mse")
+    with pytest.raises(ParityError, match="mse lost 10.00"):
+        check_parity(compare_answers(before, answered([-1.1] * 4, metric="mse")), Thresholds())
+    near = compare_answers(before, answered([-1.0] * 4, values=5e4 + 1, metric="mse"))
+    check_parity(near, Thresholds(difference=1e-3))  # a share of what the model tells
+    assert near[0].agreement is None
+    with pytest.raises(ParityError, match="values differ by up to 1"):
+        check_parity(near, Thresholds(difference=1e-6))
+    with pytest.raises(ParityError, match="mse lost nan"):
+        check_parity(compare_answers(before, answered([np.nan] * 4, metric="mse")), Thresholds())
+
+
+def test_weights_that_lie_in_a_file_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_files, "_LARGE", 1000)
+    predictor, bundle = bundle_of(tmp_path / "b", tiny_model(num_labels=3), tiny_processor(), precision="fp16")
+    assert (tmp_path / "b" / "model.onnx.data").is_file()
+    assert_same(predictor, bundle, ROWS[:2], tolerance=0.1)
 
 
 def test_bad_input(saved, tmp_path):

@@ -58,8 +58,8 @@ def test_json_forms_and_python_give_the_same(client, predictor):
         assert alone == pytest.approx(own, abs=1e-5)
         assert file == pytest.approx(own, abs=1e-5)
         assert labels(client.post("/predict", json=as_json(row)))[0] == pytest.approx(own, abs=1e-5)
-            sent = client.post("/predict", data=as_form(row), content_type="multipart/form-data")
-            assert labels(sent)[0] == pytest.approx(own, abs=1e-5)
+        sent = client.post("/predict", data=as_form(row), content_type="multipart/form-data")
+        assert labels(sent)[0] == pytest.approx(own, abs=1e-5)
 
 
 def test_requests_at_once_are_computed_together_and_fail_alone(predictor, make_client, monkeypatch):
