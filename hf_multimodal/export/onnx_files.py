@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from packaging.version import Version
 
 from hf_multimodal.export.graphs import Graph
 
 # embeddings and all that multiplies matrices; convolutions get slower (dynamic ones are not vectorised)
 _QUANTIZED = ["MatMul", "Gemm", "Gather"]
+_OLDEST_TORCH = "2.11"
 _LARGE = 1_900_000_000  # bytes of weights; a single ONNX file holds 2 GB
 _SMALL = 256  # values of a tensor that is not worth shrinking
 
@@ -26,8 +28,13 @@ def check_onnx() -> None:
     """Checks that what exports is installed.
 
     Raises:
-        ImportError: naming the extra.
+        ImportError: naming the extra, or the release of PyTorch.
     """
+    if Version(torch.__version__) < Version(_OLDEST_TORCH):
+        raise ImportError(
+            f"Exporting needs torch {_OLDEST_TORCH} or newer, whose exporter follows transformers' models; this is "
+            f"{torch.__version__}. What was exported elsewhere runs here."
+        )
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401

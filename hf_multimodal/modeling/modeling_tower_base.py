@@ -248,7 +248,7 @@ class Tower(nn.Module):
             # The absent-modality token needs a gradient, be it zero, in every step: DDP waits for every parameter.
             present = torch.ones(tokens.shape[0], dtype=torch.bool, device=tokens.device)
         is_first = torch.arange(tokens.shape[1], device=tokens.device) == 0  # (L,)
-        replacement = self.absent_token * is_first[None, :, None]
+        replacement = self.absent_token * is_first[None, :, None].to(self.absent_token.dtype)
         tokens = torch.where(present[:, None, None], tokens, replacement.to(tokens.dtype))
         mask = (mask & present[:, None]) | (is_first[None, :] & ~present[:, None])
         return TowerOutput(tokens=tokens, mask=mask, present=present)

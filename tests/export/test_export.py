@@ -34,9 +34,10 @@ from hf_multimodal.prediction.predictor import InputError, TorchPredictor
 from hf_multimodal.serving.app import create_app
 from hf_multimodal.training.row_source import RowSource
 from tests.serving.rows import encoded_picture, sound_and_picture_rows
-from tests.tiny import tiny_generation, tiny_model, tiny_pictures, tiny_processor
+from tests.tiny import needs_dynamo, tiny_generation, tiny_model, tiny_pictures, tiny_processor
 
 pytest.importorskip("onnxruntime")
+pytestmark = needs_dynamo  # the same release of torch exports
 TOLERANCE = 1e-4
 ROWS = [
     {"text": "a red square", "image": encoded_picture()},
