@@ -21,6 +21,7 @@ _LIBRARIES = {
     "audio": ("soundfile", "scipy", "timm", "torchvision"),
     "video": ("av", "timm", "torchvision"),
 }
+_MARK = "# Written by hf_multimodal"  # so begins what may be written again
 _ALWAYS = ("transformers", "torch", "numpy", "pillow", "safetensors")
 
 
@@ -35,7 +36,8 @@ def write_hub_files(folder: str | Path, kinds: Sequence[str]) -> list[Path]:
         The files.
 
     Raises:
-        ValueError: if a kind is unknown, or the folder holds no model, or one that a Space cannot show.
+        ValueError: if a kind is unknown, the folder holds no model, one that a Space cannot show, or such files that
+            somebody else has written.
     """
     folder = Path(folder)
     for kind in kinds:
@@ -49,11 +51,14 @@ def write_hub_files(folder: str | Path, kinds: Sequence[str]) -> list[Path]:
             f"A Space shows what a pipeline answers, and {config.architectures[0]} has none: leave it out."
         )
     written = [folder / HUB_FILES[kind] for kind in kinds]
+    for file in (*written, folder / "requirements.txt"):
+        if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(_MARK):
+            raise ValueError(f"{str(file)!r} is somebody's own: move it, or leave it and what needs it out.")
     for file in written:
         write_whole(file, (files("hf_multimodal.hub") / "files" / f"{file.name}.txt").read_text(encoding="utf-8"))
     wanted = dict.fromkeys([*_ALWAYS, *(x for modality in config.modalities for x in _LIBRARIES.get(modality, ()))])
     lines = [f"{name}>={metadata.version(name).split('+')[0]}" for name in wanted]
-    write_whole(folder / "requirements.txt", "\n".join(lines) + "\n")
+    write_whole(folder / "requirements.txt", "\n".join([f"{_MARK}.", *lines]) + "\n")
     card = folder / "README.md"
     if "space" in kinds and card.is_file():
         header = metadata_load(card) or {}

@@ -124,5 +124,11 @@ def test_bad_input(tmp_path):
     with pytest.raises(ValueError, match="A Space shows what a pipeline answers"):
         write_hub_files(folder, ["space"])
     assert not (folder / "app.py").exists()
+    (folder / "handler.py").write_text("mine = True\n")
+    with pytest.raises(ValueError, match="handler.py' is somebody's own"):
+        write_hub_files(folder, ["endpoint"])
+    (folder / "handler.py").unlink()
+    write_hub_files(folder, ["endpoint"])
+    write_hub_files(folder, ["endpoint"])
     done = CliRunner().invoke(app, ["hub", str(folder)])
     assert "--endpoint, --space" in str(done.exception)
