@@ -4,6 +4,7 @@
 
 import logging
 import random
+import traceback
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -39,6 +40,12 @@ def problem_document(status: int, detail: str, errors: list[dict[str, str]] | No
     """Makes the document itself; see `problem`."""
     named = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return {**named, **({"errors": errors} if errors else {})}
+
+
+def log_failure(error: BaseException) -> None:
+    """Logs where something failed, and with what class: the message may hold what the user sent."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _logger.error("An answer failed with %s at\n%s", type(error).__name__, where)
 
 
 def input_problem(error: InputError, pointer: str = "") -> dict[str, Any]:
@@ -91,9 +98,8 @@ def handle_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
-        # its class alone: the message may hold what the user sent
-        _logger.error("An answer failed with %s.", type(error).__name__, exc_info=app.config.get("LOG_TRACEBACKS"))
+        log_failure(error)
         return problem(500, "The service failed on this request; the row itself may be sound.")
 
 
-__all__ = ["MIME_TYPE", "RETRY_AFTER", "handle_errors", "input_problem", "problem", "problem_document"]
+__all__ = ["MIME_TYPE", "RETRY_AFTER", "handle_errors", "input_problem", "log_failure", "problem", "problem_document"]

@@ -17,7 +17,7 @@ from marshmallow import Schema
 from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.serving.batcher import DeadlineError
 from hf_multimodal.serving.bodies import read_body, rows_of_body
-from hf_multimodal.serving.problems import input_problem, problem_document
+from hf_multimodal.serving.problems import input_problem, log_failure, problem_document
 from hf_multimodal.serving.schemas import embed_schema, generate_schema, predict_schema, row_names, search_schema
 from hf_multimodal.serving.service import Service
 
@@ -123,6 +123,7 @@ def _each(results: Sequence[Any], many: bool, tell: Callable[[int, Any], dict[st
 def _told_of(error: Exception, pointer: str) -> dict[str, Any]:
     if isinstance(error, InputError):
         return input_problem(error, pointer)
+    log_failure(error)
     return problem_document(500, "The service failed on this row.", [{"pointer": pointer, "detail": "It failed."}])
 
 
@@ -223,7 +224,8 @@ def _events(service: Service, pieces: Iterator[str]) -> Iterator[str]:
         yield _event(input_problem(error), "error")
     except DeadlineError as error:
         yield _event(problem_document(504, str(error)), "error")
-    except Exception:  # noqa: BLE001 (the status has gone out already; what failed may hold what was sent)
+    except Exception as error:  # noqa: BLE001 (the status has gone out already)
+        log_failure(error)
         yield _event(problem_document(500, "The service failed on this request."), "error")
     else:
         named = {"model": service.predictor.name, "revision": service.predictor.revision}

@@ -331,8 +331,17 @@ def test_answers_are_compressed_where_asked(client):
     assert "Content-Encoding" not in client.get("/openapi.json").headers
 
 
-def test_nothing_of_what_was_sent_is_logged(client, caplog, capfd):
+def test_nothing_of_what_was_sent_is_logged(client, caplog, capfd, monkeypatch):
     secret = "a secret that nobody should read"
+
+    def failing(opened):
+        raise RuntimeError(f"cannot compute {opened[0]['text']}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.application.extensions["hf_multimodal"]._rows, "compute", failing)
+        problem(client.post("/predict", json={"text": secret}), 500)
+        client.post("/predict", json={"rows": [{"text": secret}] * 2})
+    assert caplog.text.count("An answer failed with RuntimeError at") == 3
     with caplog.at_level(logging.DEBUG):
         client.post("/predict", json={"text": secret, "image": base64.b64encode(secret.encode()).decode()})
         client.post("/predict", json={secret: secret})
