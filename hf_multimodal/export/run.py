@@ -3,8 +3,10 @@
 """A saved model to a bundle: graphs, configuration, processor and the report of what was lost; whole or not at all."""
 
 import json
+import math
 import platform
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +46,14 @@ PARITY = "parity.json"
 PARITY_PAGE = "parity.md"
 CALIBRATION_ROWS = 256
 # the rows are the user's own: what training reads, exporting reads
-_LIMITS = Limits(characters=10**9, pixels=DEFAULT_MAX_PIXELS, seconds=600.0, image_formats=SAFE_FORMATS)
+_LIMITS = Limits(
+    characters=10**9,
+    pixels=DEFAULT_MAX_PIXELS,
+    seconds=600.0,
+    aspect=math.inf,
+    decoded_pixels=sys.maxsize,
+    image_formats=SAFE_FORMATS,
+)
 
 
 def export_model(
@@ -99,17 +108,8 @@ def export_model(
         bundle = GraphPredictor(folder, _LIMITS, cpu_only=True)
         found = _compared([predictor, bundle], dataset, references, schema)
         check_parity(found, thresholds)
-        report = {
-            "name": predictor.name,
-            "runtime": runtime,
-            "precision": precision,
-            "revision": predictor.revision,
-            "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
-            "parity": as_json(found),
-            "megabytes": {"model": _weight_megabytes(predictor), "bundle": _megabytes(folder)},
-            "speed": _speed(predictor, bundle, dataset),
-            "machine": _machine(),
-        }
+        named = {"name": predictor.name, "runtime": runtime, "precision": precision}
+        report = {**named, **_report(predictor, bundle, found, _megabytes(folder), dataset, rows)}
         write_whole(folder / PARITY, json.dumps(report, indent=2) + "\n")
         write_whole(folder / PARITY_PAGE, report_markdown(report))
         earlier = aside(output.with_name(f"{output.name}-earlier")) if output.exists() else None
@@ -141,22 +141,30 @@ def compare_models(model: str, other: str, rows: RowSource) -> dict[str, Any]:
     dataset, references, schema = _load(second, rows, None)
     if first.config.id2label != second.config.id2label:
         raise ValueError(f"{model!r} and {other!r} have other labels, or the same in another order.")
+    found = _compared(predictors, dataset, references, schema)
+    named = {"name": f"{first.name} → {second.name}", "runtime": "torch", "precision": "fp32"}
+    return {**named, **_report(first, second, found, _weight_megabytes(second), dataset, rows)}
+
+
+def _report(
+    model: TorchPredictor,
+    other: MultimodalPredictor,
+    found: Sequence[Parity],
+    megabytes: float,
+    dataset: datasets.Dataset,
+    rows: RowSource,
+) -> dict[str, Any]:
+    """What a report tells beside its name: the other's losses, its size (in megabytes) and speed beside the model's."""
+    predictors = {"model": model, "bundle": other}
+    opened = {name: next(_opened(x, dataset, BATCH)) for name, x in predictors.items()}
     return {
-        "name": f"{first.name} → {second.name}",
-        "runtime": "torch",
-        "precision": "fp32",
-        "revision": first.revision,
+        "revision": model.revision,
         "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
-        "parity": as_json(_compared(predictors, dataset, references, schema)),
-        "megabytes": {"model": _weight_megabytes(first), "bundle": _weight_megabytes(second)},
-        "speed": _speed(first, second, dataset),
+        "parity": as_json(found),
+        "megabytes": {"model": _weight_megabytes(model), "bundle": megabytes},
+        "speed": measure_speed(predictors, opened),
         "machine": _machine(),
     }
-
-
-def _speed(model: MultimodalPredictor, other: MultimodalPredictor, dataset: datasets.Dataset) -> dict[str, Any]:
-    predictors = {"model": model, "bundle": other}
-    return measure_speed(predictors, {name: next(_opened(x, dataset, BATCH)) for name, x in predictors.items()})
 
 
 def _compared(
@@ -312,4 +320,4 @@ def _machine() -> dict[str, str]:
     return {"processor": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
 
 
-__all__ = ["PARITY", "PARITY_PAGE", "export_model"]
+__all__ = ["PARITY", "PARITY_PAGE", "compare_models", "export_model"]

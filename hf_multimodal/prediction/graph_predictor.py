@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoProcessor
 
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
 from hf_multimodal.prediction.bundle import BundleManifest, GraphInfo
-from hf_multimodal.prediction.predictor import InputError, Limits, MultimodalPredictor, Outputs
+from hf_multimodal.prediction.predictor import InputError, Limits, MultimodalPredictor, Outputs, TextPieces
 from hf_multimodal.prediction.revision import hash_files
 
 _FILES = ("*.onnx", "*.onnx.data", "*.xml", "*.bin", "config.json", "processor_config.json", "tokenizer*.json")
@@ -169,22 +169,18 @@ class GraphPredictor(MultimodalPredictor):
         told = self.manifest.generation
         ids = np.full((len(rows), 1), told["decoder_start_token_id"], dtype=np.int64)
         ended = np.zeros(len(rows), dtype=bool)
-        text = ""
+        pieces = None if on_text is None else TextPieces(self.processor, on_text)
         for _ in range(longest):
             logits = self.call("decoder", {"decoder_input_ids": ids, **encoded}, len(rows))["logits"]  # (B, V)
             following = np.where(ended, told["pad_token_id"], logits.argmax(-1))
             ids = np.concatenate([ids, following[:, None].astype(np.int64)], axis=1)
             ended |= following == told["eos_token_id"]
-            if on_text is not None:
-                whole = self._texts(ids)[0]
-                if whole.startswith(text) and not whole.endswith("\ufffd"):
-                    on_text(whole[len(text) :])
-                    text = whole
+            if pieces is not None:
+                pieces.put(torch.from_numpy(following))
             if ended.all() or (should_stop is not None and should_stop()):
                 break
-        return self._texts(ids)
-
-    def _texts(self, ids: np.ndarray) -> list[str]:
+        if pieces is not None:
+            pieces.end()
         return [text.strip() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
 
 

@@ -161,7 +161,7 @@ class _Stop(StoppingCriteria):
         return torch.full((len(input_ids),), self.should_stop(), dtype=torch.bool, device=input_ids.device)
 
 
-class _TextPieces(BaseStreamer):
+class TextPieces(BaseStreamer):
     """Hands on what new tokens add to a text, once no later token can change it."""
 
     def __init__(self, processor: MultimodalProcessor, on_text: Callable[[str], None]) -> None:
@@ -170,12 +170,14 @@ class _TextPieces(BaseStreamer):
         self.told = ""
 
     def put(self, value: torch.Tensor) -> None:
+        """Takes in new tokens."""
         self.ids += value.flatten().tolist()
         text = self.processor.decode(self.ids, skip_special_tokens=True).strip()
         if not text.endswith("\ufffd") and text.startswith(self.told):  # half a character, or joined otherwise now
             self._tell(text)
 
     def end(self) -> None:
+        """Hands on what is left."""
         self._tell(self.processor.decode(self.ids, skip_special_tokens=True).strip())
 
     def _tell(self, text: str) -> None:
@@ -252,7 +254,7 @@ class TorchPredictor(MultimodalPredictor):
         batch = {name: tensor.to(self.model.device) for name, tensor in self.reader.batch(rows).items()}
         options = with_length(options, self.processor.decoder_tokenizer.model_max_length - 1)
         if on_text is not None:
-            options["streamer"] = _TextPieces(self.processor, on_text)
+            options["streamer"] = TextPieces(self.processor, on_text)
         if should_stop is not None:
             options["stopping_criteria"] = StoppingCriteriaList([_Stop(should_stop)])
         sequences = self.model.generate(**batch, **options)
@@ -266,4 +268,4 @@ class TorchPredictor(MultimodalPredictor):
             return self._copy
 
 
-__all__ = ["InputError", "Limits", "MultimodalPredictor", "TorchPredictor"]
+__all__ = ["InputError", "Limits", "MultimodalPredictor", "TextPieces", "TorchPredictor"]

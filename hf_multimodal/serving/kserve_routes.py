@@ -152,7 +152,7 @@ def _outputs_told(predictor: Any) -> list[tuple[str, str, list[int]]]:  # noqa: 
         return [("text", "BYTES", [-1])]
     if predictor.kind == "retrieval":
         return [(f"{m}_embedding", "FP32", [-1, predictor.config.embedding_size]) for m in predictor.modalities]
-    named = _values_of(predictor, predictor.labels(_blank(predictor)))
+    named = _values_of(predictor.labels(_blank(predictor)))
     return [(name, "FP32" if isinstance(value, float) else "BYTES", [-1]) for name, value in named.items()]
 
 
@@ -162,7 +162,7 @@ def _blank(predictor: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 (a Multimod
     return {name: np.zeros(len(task["labels"]), dtype=np.float32) for name, task in tasks.items()}
 
 
-def _values_of(predictor: Any, told: Any) -> dict[str, Any]:  # noqa: ANN401 (labels of a row, or of its tasks)
+def _values_of(told: Any) -> dict[str, Any]:  # noqa: ANN401 (labels of a row, or of its tasks)
     """A row's answer by the names of outputs: label and score of the best, or each value by its own name."""
     named: dict[str, Any] = {}
     for task, labels in told.items() if isinstance(told, Mapping) else {"": told}.items():
@@ -188,7 +188,7 @@ def _outputs(predictor: Any, computed: Sequence[Mapping[str, np.ndarray]]) -> li
             for m in predictor.modalities
             if any(m in row for row in computed)
         ]
-    rows = [_values_of(predictor, predictor.labels(row)) for row in computed]
+    rows = [_values_of(predictor.labels(row)) for row in computed]
     return [
         _tensor(name, "FP32" if isinstance(value, float) else "BYTES", [count], [row[name] for row in rows])
         for name, value in rows[0].items()

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from hf_multimodal.cli.main import app
@@ -23,7 +24,7 @@ from hf_multimodal.export.parity import (
     check_parity,
     compare_answers,
 )
-from hf_multimodal.export.run import PARITY, _write_bundle, export_model
+from hf_multimodal.export.run import _LIMITS, PARITY, _write_bundle, export_model
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
@@ -251,6 +252,14 @@ def test_weights_that_lie_in_a_file_of_their_own(tmp_path, monkeypatch):
     predictor, bundle = bundle_of(tmp_path / "b", tiny_model(num_labels=3), tiny_processor(), precision="fp16")
     assert (tmp_path / "b" / "model.onnx.data").is_file()
     assert_same(predictor, bundle, ROWS[:2], tolerance=0.1)
+
+
+def test_strips_that_training_reads_are_compared_on(saved):
+    folder, _ = saved
+    row = {"image": Image.new("RGB", (2000, 4))}
+    assert open_predictor(str(folder), limits=_LIMITS).open(row)["image"] is not None
+    with pytest.raises(InputError, match="2000 x 4"):
+        open_predictor(str(folder)).open(row)
 
 
 def test_bad_input(saved, tmp_path):
