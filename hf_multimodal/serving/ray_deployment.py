@@ -10,6 +10,7 @@ from typing import Any
 from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.prediction.rows import Limits
 from hf_multimodal.serving.app import create_app
+from hf_multimodal.serving.run import avoid_pauses
 from hf_multimodal.serving.settings import ServiceSettings
 
 
@@ -28,6 +29,7 @@ class Replica:
         self.app = create_app(open_predictor(model, limits=limits), settings)
         self.client = Client(self.app)
         self.threads = ThreadPoolExecutor(settings.threads)
+        avoid_pauses()
 
     async def __call__(self, request: Any) -> Any:  # noqa: ANN401 (of Starlette)
         """Answers a request; streams come whole."""

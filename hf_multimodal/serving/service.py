@@ -24,6 +24,7 @@ from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.retrieval.search import Searcher
 from hf_multimodal.serving.batcher import DeadlineError, MicroBatcher, OverloadError
 from hf_multimodal.serving.settings import ServiceSettings
+from hf_multimodal.serving.turns import Turns
 
 _EXPLAINED_BY = ("relevance", "attention")  # without integrated gradients, which take many passes
 
@@ -73,7 +74,7 @@ class Service:
         self._calls = MicroBatcher(lambda calls: [call() for call in calls], max_batch=1, max_wait=0, **options)
         self.batchers = (self._rows, self._calls)
         # pictures are large while they are opened: few at a time, however many wait
-        self._opening = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._opening = Turns(os.cpu_count() or 1)
         self._explainer: Explainer | None = None
         self._running = self._coming = 0
         self._changed = threading.Condition()
@@ -150,7 +151,7 @@ class Service:
         Raises:
             DeadlineError: if there is none in time.
         """
-        if not self._opening.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._opening.acquire(deadline - time.monotonic()):
             raise DeadlineError("The request waited too long to be read.")
         try:
             yield
