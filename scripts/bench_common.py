@@ -6,7 +6,6 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -14,6 +13,7 @@ import torch
 import transformers
 
 import hf_multimodal
+from hf_multimodal.export.parity import processor_name
 
 WARM_UP = 3
 
@@ -46,11 +46,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 def describe_machine(device: torch.device) -> dict[str, str]:
     """Names what the numbers were measured on."""
-    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
-    if info.is_file():
-        name = next((x.split(": ")[1] for x in info.read_text().splitlines() if x.startswith("model name")), name)
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name()
+    name = torch.cuda.get_device_name() if device.type == "cuda" else processor_name()
     libraries = {library.__name__: library.__version__ for library in (hf_multimodal, torch, transformers, timm)}
     threads = str(torch.get_num_threads())
     return {"device": name, "threads": threads, "python": platform.python_version(), **libraries}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import typer
 from bench_common import describe_machine, header, spread, take_turns, timed
 
 from hf_multimodal import MultimodalForRetrieval
-from hf_multimodal.modeling.modeling_outputs import TowerOutput
+from hf_multimodal.prediction.predictor import TorchPredictor
 from hf_multimodal.retrieval.faiss_index import KINDS, FaissIndex
 from hf_multimodal.retrieval.search import score_against
 
@@ -106,14 +107,14 @@ def rerank(
     model = build_model(device).eval()
     batch = {name: tensor for name, tensor in draw_batch(candidates, _SIDE, device).items() if name != "labels"}
     query = {name: batch[name][:1] for name in ("input_ids", "attention_mask")}
-    with torch.inference_mode():
-        images = model.encode(pixel_values=batch["pixel_values"])["image"].tokens
+    reads_no_rows: Any = SimpleNamespace(modalities=model.config.modalities)
+    predictor = TorchPredictor(model, reads_no_rows, kind="retrieval", name="bench", revision="0")
+    images = predictor.encode({"pixel_values": batch["pixel_values"]})["image"].tower.tokens
     stored = [tokens.to(torch.float16).cpu().numpy() for tokens in images]
 
     def from_tokens() -> None:
         with torch.inference_mode():
-            tower: TowerOutput = model.encode(**query)["text"]
-            score_against(model, "text", tower, stored)
+            score_against(predictor, "text", predictor.encode(query)["text"].tower, stored)
 
     def from_raw() -> None:
         with torch.inference_mode():

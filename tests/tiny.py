@@ -270,9 +270,10 @@ def tiny_model(
     ).eval()
 
 
-def tiny_generation(**config):
-    """Builds a model that writes, with the words of `TEXTS`, and its processor."""
-    model = tiny_model(MultimodalForConditionalGeneration, decoder={"tokenizer": tiny_tokenizer()}, **config)
+def tiny_generation(decoder=None, **config):
+    """Builds a model that writes, with the words of `TEXTS`, and its processor; `decoder` as in `DecoderSpec`."""
+    decoder = {"tokenizer": tiny_tokenizer(), **(decoder or {})}
+    model = tiny_model(MultimodalForConditionalGeneration, decoder=decoder, **config)
     return model, tiny_writing_processor()
 
 

@@ -61,12 +61,12 @@ def serve(
         cors_origins=tuple(cors_origin or ()),
     )
     limits = Limits(pixels=int(max_pixels * 1e6), seconds=max_seconds)
-    searcher = None
+    predictor, searcher = open_predictor(model, limits=limits, device=device), None
     if index is not None:
         from hf_multimodal.retrieval.search import Searcher
 
-        searcher = Searcher.open(index, model=model, **milvus_credentials(index))
-    run_app(create_app(open_predictor(model, limits=limits, device=device), settings, searcher), host, port)
+        searcher = Searcher.open(index, model=predictor, **milvus_credentials(index))
+    run_app(create_app(predictor, settings, searcher), host, port)
 
 
 __all__ = ["serve"]

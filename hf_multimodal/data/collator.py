@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.columns import TEACHER_LOGITS, Columns, source_name
+from hf_multimodal.data.columns import TEACHER_LOGITS, Columns, is_empty, source_name
 from hf_multimodal.data.labels import ItemSchema, LabelError, LabelSchema, Schema, TaskSchemas, TextSchema
 from hf_multimodal.data.masking import MaskingSchema
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
@@ -281,25 +281,19 @@ def _read_text(value: Any, processor: "MultimodalProcessor") -> str:  # noqa: AN
 
 
 def _read_image(value: Any, processor: "MultimodalProcessor") -> "Image.Image | None":  # noqa: ANN401 (any cell)
-    return None if _is_empty(value) else open_image(value)
+    return None if is_empty(value) else open_image(value)
 
 
 def _read_audio(value: Any, processor: "MultimodalProcessor") -> "np.ndarray | None":  # noqa: ANN401 (any cell)
-    return None if _is_empty(value) else open_audio(value, sampling_rate=processor.feature_extractor.sampling_rate)
+    return None if is_empty(value) else open_audio(value, sampling_rate=processor.feature_extractor.sampling_rate)
 
 
 def _read_video(value: Any, processor: "MultimodalProcessor") -> "np.ndarray | None":  # noqa: ANN401 (any cell)
-    return None if _is_empty(value) else open_video(value, num_frames=processor.num_frames)
+    return None if is_empty(value) else open_video(value, num_frames=processor.num_frames)
 
 
 def _read_series(value: Any, processor: "MultimodalProcessor") -> "OpenedSeries | None":  # noqa: ANN401 (any cell)
-    if isinstance(value, Mapping) and all(part is None for part in value.values()):
-        return None
-    return processor.series_feature_extractor.open(value)
-
-
-def _is_empty(value: Any) -> bool:  # noqa: ANN401 (any cell)
-    return isinstance(value, Mapping) and all(value.get(key) is None for key in ("bytes", "path", "array"))
+    return None if is_empty(value) else processor.series_feature_extractor.open(value)
 
 
 # keys: configuration_multimodal.MODALITIES

@@ -17,6 +17,11 @@ Columns: TypeAlias = Mapping[str, str | Sequence[str] | Mapping[str, str]]
 NESTED = ("label", "series")  # what several columns of the source may make up
 
 
+def is_empty(cell: Any) -> bool:  # noqa: ANN401 (any cell)
+    """Whether a cell is a structure of nothing, as tables keep an absent picture, sound or series."""
+    return isinstance(cell, Mapping) and all(part is None for name, part in cell.items() if name != "sampling_rate")
+
+
 class ColumnError(ValueError):
     """A column that is not there; the text names those that are.
 

@@ -17,7 +17,7 @@ import soundfile
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_multimodal.data.columns import ROW_ID
+from hf_multimodal.data.columns import ROW_ID, is_empty
 from hf_multimodal.doctor.findings import Place
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.image_opening import ImageError, open_image
@@ -96,7 +96,7 @@ def _facts(row: Mapping[str, Any], place: Place, modalities: tuple[str, ...]) ->
     facts = RowFacts(place)
     for modality in modalities:
         value = row.get(modality)
-        if value is None or _is_empty(value):
+        if value is None or is_empty(value):
             continue
         try:
             _LOOKS[modality](facts, value)
@@ -104,10 +104,6 @@ def _facts(row: Mapping[str, Any], place: Place, modalities: tuple[str, ...]) ->
             facts.errors[modality] = str(error)
             facts.hashes[modality] = _hash(repr(value).encode())
     return facts
-
-
-def _is_empty(value: Any) -> bool:  # noqa: ANN401 (any cell)
-    return isinstance(value, Mapping) and all(part is None for part in value.values())
 
 
 def _hash(content: bytes) -> str:

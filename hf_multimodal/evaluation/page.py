@@ -66,7 +66,13 @@ def shown_row(row: Mapping[str, Any], modalities: Sequence[str]) -> dict[str, An
     return shown
 
 
-def _data_url(content: bytes, kind: str) -> str:
+def data_url(content: bytes, kind: str) -> str:
+    """Writes a file into the page itself.
+
+    Args:
+        content: Its bytes.
+        kind: Its media type.
+    """
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
@@ -78,7 +84,7 @@ def _embedded(picture: Image.Image) -> dict[str, Any]:
         picture.save(buffer, format="PNG")
     else:
         picture.save(buffer, format="JPEG", quality=85)
-    return {"url": _data_url(buffer.getvalue(), "image/png" if small else "image/jpeg"), "small": small}
+    return {"url": data_url(buffer.getvalue(), "image/png" if small else "image/jpeg"), "small": small}
 
 
 def _picture(value: Any) -> dict[str, Any]:  # noqa: ANN401 (what `open_image` takes)
@@ -91,7 +97,7 @@ def _clip(value: Any) -> dict[str, Any]:  # noqa: ANN401 (what `open_video` take
 
 def _sound(value: Any) -> str:  # noqa: ANN401 (what `open_audio` takes)
     samples = open_audio(value, sampling_rate=_SAMPLING_RATE)[: _SECONDS * _SAMPLING_RATE]
-    return _data_url(encode_wav((samples, _SAMPLING_RATE)), "audio/wav")
+    return data_url(encode_wav((samples, _SAMPLING_RATE)), "audio/wav")
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 (a text, or several)
@@ -112,4 +118,4 @@ _SHOWN: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
 )
 
 
-__all__ = ["shown_row", "write_page"]
+__all__ = ["data_url", "shown_row", "write_page"]

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which graphs a model is cut into, with examples of what each takes.
 
-Shapes: B rows, L tokens of one modality, H width, T tokens of a text.
+Shapes: B rows, L fused tokens, and of the decoder N layers, A attention heads, P tokens read before, D width of a head,
+V tokens of the vocabulary.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +15,17 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+from transformers import DynamicCache, EncoderDecoderCache
 
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
-from hf_multimodal.modeling.modeling_decoder import read_by_decoder
+from hf_multimodal.modeling.modeling_decoder import CACHE, read_by_decoder
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.prediction.predictor import TorchPredictor
 
 # axes beside the rows whose size depends on what is read
-_SEQUENCES = ("input_ids", "attention_mask", "token_type_ids", "decoder_input_ids")
+_SEQUENCES = ("input_ids", "attention_mask", "token_type_ids")
+ENCODED = ("mask", "cross", "logits", "past")  # what the encoder of one that writes gives
 _TEXTS = ("a b c", "a b", "a b c d e")  # of any words: their numbers alone matter
 
 
@@ -80,19 +84,48 @@ class _Encoder(nn.Module):
         super().__init__()
         self.model, self.names = model, names
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, mask = read_by_decoder(self.model.model(**dict(zip(self.names, inputs, strict=True))))
-        return self.model.head.projection(tokens), mask  # type: ignore[return-value]  # fusions that write have a mask
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Returns mask (B, L), cross (B, 2N, A, L, D), and of the first token logits (B, V), past (B, 2N, A, 1, D)."""
+        encoded = self.model.model(**dict(zip(self.names, inputs, strict=True)))
+        start = torch.full((inputs[0].shape[0], 1), self.model.config.decoder_start_token_id, dtype=torch.long)
+        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        logits = self.model.head(encoded, start, cache=cache, use_cache=True).logits[:, -1]
+        _, mask = read_by_decoder(encoded)  # fusions that write have one
+        return mask, _stacked(cache.cross_attention_cache), logits, _stacked(cache.self_attention_cache)  # type: ignore[return-value]
 
 
 class _Decoder(nn.Module):
     def __init__(self, model: Any) -> None:  # noqa: ANN401 (one that writes)
         super().__init__()
         self.language_model = model.head.language_model
+        reads = inspect.signature(self.language_model.forward).parameters
+        counts = any(hasattr(part, "create_position_ids_from_input_ids") for part in self.language_model.modules())
+        self.takes_positions = "position_ids" in reads and not counts  # of those that count, the first is not 0
 
-    def forward(self, decoder_input_ids: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        own = {"encoder_hidden_states": tokens, "encoder_attention_mask": mask, "use_cache": False}
-        return self.language_model(input_ids=decoder_input_ids, return_dict=True, **own).logits[:, -1]
+    def forward(
+        self, decoder_input_ids: torch.Tensor, past: torch.Tensor, cross: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reads one more token: (B, 1), `past` (B, 2N, A, P, D), … -> logits (B, V), `new` (B, 2N, A, 1, D)."""
+        cache = EncoderDecoderCache(_unstacked(past), _unstacked(cross))
+        width = self.language_model.config.hidden_size
+        unread = mask.unsqueeze(-1).expand(-1, -1, width).to(past.dtype)  # their keys and values are in the cache
+        own = {"encoder_hidden_states": unread, "encoder_attention_mask": mask, "use_cache": True, CACHE: cache}
+        if self.takes_positions:  # left to itself, it slices them in a way whose length the exporter cannot tell
+            own["position_ids"] = torch.arange(past.shape[3], past.shape[3] + 1)[None]
+        logits = self.language_model(input_ids=decoder_input_ids, return_dict=True, **own).logits[:, -1]
+        return logits, _stacked(cache.self_attention_cache)[..., -1:, :]
+
+
+def _stacked(cache: DynamicCache) -> torch.Tensor:
+    """Keys and values of all layers as one tensor, (B, 2N, A, P, D)."""
+    return torch.stack([x for layer in cache.layers for x in (layer.keys, layer.values)], dim=1)
+
+
+def _unstacked(tensors: torch.Tensor) -> DynamicCache:
+    cache = DynamicCache()
+    for layer in range(tensors.shape[1] // 2):
+        cache.update(tensors[:, 2 * layer], tensors[:, 2 * layer + 1], layer)
+    return cache
 
 
 def example_rows(processor: MultimodalProcessor) -> list[dict[str, Any]]:
@@ -132,12 +165,17 @@ def graphs_of(predictor: TorchPredictor) -> list[Graph]:
     if predictor.kind == "retrieval":
         return _retrieval_graphs(predictor, batch, dynamic)
     encoder = _Encoder(model, names)
-    tokens, mask = encoder(*batch.values())
-    start = torch.full((len(tokens), 4), predictor.config.decoder_start_token_id, dtype=torch.long)
-    read = {"decoder_input_ids": start, "tokens": tokens, "mask": mask}
+    told = dict(zip(ENCODED, encoder(*batch.values()), strict=True))
+    read = {
+        "decoder_input_ids": told["logits"].argmax(-1, keepdim=True),
+        "past": told["past"].repeat(1, 1, 1, 3, 1),  # an axis of one would not be taken as free
+        "cross": told["cross"],
+        "mask": told["mask"],
+    }
+    axes = {"decoder_input_ids": (), "past": (3,), "cross": (3,), "mask": (1,)}
     return [
-        Graph("encoder", encoder, batch, ("tokens", "mask"), dynamic),
-        Graph("decoder", _Decoder(model), read, ("logits",), {"decoder_input_ids": (1,), "tokens": (1,), "mask": (1,)}),
+        Graph("encoder", encoder, batch, ENCODED, dynamic),
+        Graph("decoder", _Decoder(model), read, ("logits", "new"), axes),
     ]
 
 
@@ -161,4 +199,4 @@ def _free_axes(name: str, tensor: torch.Tensor) -> tuple[int, ...]:
     return (1,) if name == "audio_values" and tensor.ndim == 2 else ()
 
 
-__all__ = ["Graph", "example_rows", "graphs_of"]
+__all__ = ["ENCODED", "Graph", "example_rows", "graphs_of"]

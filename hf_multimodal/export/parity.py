@@ -3,10 +3,12 @@
 """What a bundle lost: its answers beside the model's on the same rows, and what it gained in size and speed."""
 
 import math
+import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -223,6 +225,14 @@ def check_parity(found: Sequence[Parity], thresholds: Thresholds) -> None:
         raise ParityError("The bundle lost too much, and was thrown away: " + "; ".join(wrong) + ".")
 
 
+def processor_name() -> str:
+    """Names the processor of this machine."""
+    name, info = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if info.is_file():
+        name = next((x.split(": ")[1] for x in info.read_text().splitlines() if x.startswith("model name")), name)
+    return name
+
+
 def measure_speed(
     predictors: Mapping[str, MultimodalPredictor], opened: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, dict[str, float]]:
@@ -318,5 +328,6 @@ __all__ = [
     "check_parity",
     "compare_answers",
     "measure_speed",
+    "processor_name",
     "report_markdown",
 ]

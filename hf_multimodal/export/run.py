@@ -4,7 +4,6 @@
 
 import json
 import math
-import platform
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from hf_multimodal.data.collator import MultimodalCollator
+from hf_multimodal.data.columns import is_empty
 from hf_multimodal.data.labels import ItemSchema, TextSchema, check_labels, labels_from_config
 from hf_multimodal.data.whole_files import aside, whole_folder, write_whole
 from hf_multimodal.export.graphs import Graph, graphs_of
@@ -31,6 +31,7 @@ from hf_multimodal.export.parity import (
     check_parity,
     compare_answers,
     measure_speed,
+    processor_name,
     report_markdown,
 )
 from hf_multimodal.modeling.configuration_multimodal import check_known
@@ -163,7 +164,11 @@ def _report(
         "parity": as_json(found),
         "megabytes": {"model": _weight_megabytes(model), "bundle": megabytes},
         "speed": measure_speed(predictors, opened),
-        "machine": _machine(),
+        "machine": {
+            "processor": processor_name(),
+            "threads": str(torch.get_num_threads()),
+            "torch": torch.__version__,
+        },
     }
 
 
@@ -227,11 +232,7 @@ def _cells(row: Mapping[str, Any], predictor: MultimodalPredictor) -> dict[str, 
     cells: dict[str, Any] = {m: row.get(m) for m in predictor.modalities}
     if isinstance(cells.get("text"), list):
         cells["text"] = cells["text"][0]
-    return {m: None if _is_empty(x) else x for m, x in cells.items()}
-
-
-def _is_empty(cell: Any) -> bool:  # noqa: ANN401 (any cell)
-    return isinstance(cell, Mapping) and all(part is None for part in cell.values())
+    return {m: None if is_empty(x) else x for m, x in cells.items()}
 
 
 def _write_bundle(
@@ -242,7 +243,8 @@ def _write_bundle(
     _forget_names(folder / "config.json")
     graphs = graphs_of(predictor)
     infos = {graph.name: _write_graph(graph, folder, runtime, precision, batches) for graph in graphs}
-    told = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+    if predictor.kind == "generation":
+        predictor.model.generation_config.save_pretrained(folder)
     BundleManifest(
         runtime=runtime,
         precision=precision,
@@ -250,7 +252,7 @@ def _write_bundle(
         name=predictor.name,
         revision=predictor.revision,
         graphs=infos,
-        generation={name: getattr(predictor.config, name) for name in told} if predictor.kind == "generation" else {},
+        contrastive=predictor.contrastive() if predictor.kind == "retrieval" else {},
     ).save(folder)
 
 
@@ -282,11 +284,7 @@ def _write_graph(
             file.with_suffix(".onnx.data").unlink(missing_ok=True)
             for part in Path(scratch).iterdir():
                 part.replace(folder / part.name)
-    inputs = {}
-    for name, tensor in graph.inputs.items():
-        free = {0, *graph.dynamic[name]}
-        shape = tuple(None if axis in free else size for axis, size in enumerate(tensor.shape))
-        inputs[name] = GraphInput(str(tensor.numpy().dtype), shape, tuple(tensor.shape))
+    inputs = {name: GraphInput(str(x.numpy().dtype), tuple(x.shape)) for name, x in graph.inputs.items()}
     return GraphInfo(file.name, inputs, graph.outputs)
 
 
@@ -310,14 +308,6 @@ def _weight_megabytes(predictor: TorchPredictor) -> float:
 def _megabytes(folder: Path) -> float:
     kinds = (".onnx", ".data", ".xml", ".bin")
     return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in kinds) / 1e6
-
-
-def _machine() -> dict[str, str]:
-    info = Path("/proc/cpuinfo")
-    name = platform.processor() or platform.machine()
-    if info.is_file():
-        name = next((x.split(": ")[1] for x in info.read_text().splitlines() if x.startswith("model name")), name)
-    return {"processor": name, "threads": str(torch.get_num_threads()), "torch": torch.__version__}
 
 
 __all__ = ["PARITY", "PARITY_PAGE", "compare_models", "export_model"]

@@ -13,7 +13,7 @@ from hf_multimodal.data.whole_files import write_whole
 MANIFEST = "bundle.json"
 RUNTIMES = ("onnx", "openvino")
 PRECISIONS = ("fp32", "fp16", "int8")
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,10 @@ class GraphInput:
 
     Attributes:
         dtype: NumPy's name.
-        shape: Its sizes; None where any will do, the first of which are the rows.
         blank: Sizes of what stands for it where no row has any.
     """
 
     dtype: str
-    shape: tuple[int | None, ...]
     blank: tuple[int, ...]
 
 
@@ -58,7 +56,7 @@ class BundleManifest:
         revision: Fingerprint of the model that it was made of.
         graphs: Name -> graph. Of predictions `model`; of retrieval one per modality, and `match`; of generation
             `encoder` and `decoder`.
-        generation: Of generation: which tokens start, end and pad a text.
+        contrastive: Of retrieval: `scale` and `bias`, which make logits of cosines.
         format: Of the files.
     """
 
@@ -68,7 +66,7 @@ class BundleManifest:
     name: str
     revision: str
     graphs: Mapping[str, GraphInfo]
-    generation: Mapping[str, int] = field(default_factory=dict)
+    contrastive: Mapping[str, float] = field(default_factory=dict)
     format: int = _FORMAT
 
     @classmethod
@@ -87,10 +85,7 @@ class BundleManifest:
             graphs = {
                 name: GraphInfo(
                     graph["file"],
-                    {
-                        key: GraphInput(x["dtype"], tuple(x["shape"]), tuple(x["blank"]))
-                        for key, x in graph["inputs"].items()
-                    },
+                    {key: GraphInput(x["dtype"], tuple(x["blank"])) for key, x in graph["inputs"].items()},
                     tuple(graph["outputs"]),
                 )
                 for name, graph in told["graphs"].items()

@@ -2,23 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A predictor with the graphs of a bundle behind it, run by ONNX Runtime or OpenVINO.
 
-Shapes: B rows, T tokens of a text, V words of the decoder.
+Shapes: B rows, L tokens, H width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoProcessor
+from transformers import AutoConfig, AutoProcessor, GenerationConfig
 
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
+from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.prediction.bundle import BundleManifest, GraphInfo
-from hf_multimodal.prediction.predictor import InputError, Limits, MultimodalPredictor, Outputs, TextPieces
+from hf_multimodal.prediction.graph_writer import EncodedRows, GraphForGeneration
+from hf_multimodal.prediction.predictor import Encoded, Limits, MultimodalPredictor, Outputs
 from hf_multimodal.prediction.revision import hash_files
 
 _FILES = ("*.onnx", "*.onnx.data", "*.xml", "*.bin", "config.json", "processor_config.json", "tokenizer*.json")
+_FILES_OF_WRITERS = (*_FILES, "generation_config.json")
 Run = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
@@ -97,13 +100,21 @@ class GraphPredictor(MultimodalPredictor):
             AutoConfig.from_pretrained(folder),
             kind=own.kind,
             name=own.name,
-            revision=hash_files(folder, _FILES),
+            revision=hash_files(folder, _FILES_OF_WRITERS if own.kind == "generation" else _FILES),
             limits=limits,
         )
         self._graphs = {
             name: open_graph(folder / graph.file, own.runtime, own.precision, cpu_only=cpu_only)
             for name, graph in own.graphs.items()
         }
+        if own.kind == "generation":
+            settings = GenerationConfig.from_pretrained(folder)
+            self._writer: Any = GraphForGeneration(self.config, settings, self._step)
+
+    @property
+    def model_revision(self) -> str:
+        """Which weights the model has that it was exported from."""
+        return self.manifest.revision
 
     def call(self, graph: str, tensors: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:
         """Runs one graph; inputs that no row has are zeros.
@@ -123,65 +134,41 @@ class GraphPredictor(MultimodalPredictor):
         if self.kind == "prediction":
             outputs = self.call("model", batch, rows)
             return {"": outputs["logits"]} if "logits" in outputs else outputs
-        given = [m for m in self.modalities if any(name in batch for name in TOWER_INPUTS[m])]
-        return {modality: self.call(modality, batch, rows)["embedding"] for modality in given}
+        return {modality: encoded.vectors for modality, encoded in self.encode(batch).items()}
 
-    def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Scores each opened row's two modalities by the match head; rows need both."""
+    def encode(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Encoded]:
+        """Encodes the modalities of a batch; see the base class."""
         if self.kind != "retrieval":
-            return super().match_pairs(rows)
-        batch = self.reader.batch(rows)
-        told = {modality: self.call(modality, batch, len(rows)) for modality in self.modalities}
-        return self.match({modality: (one["tokens"], one["mask"]) for modality, one in told.items()})
+            return super().encode(batch)
+        encoded = {}
+        for modality in self.modalities:
+            if given := [batch[name] for name in TOWER_INPUTS[modality] if name in batch]:
+                told = self.call(modality, batch, len(given[0]))
+                encoded[modality] = Encoded(told.pop("embedding"), TowerOutput(**_tensors(told)))
+        return encoded
 
-    def match(self, tokens: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-        """Scores pairs by the match head: (B,) logits.
+    def match(self, towers: Mapping[str, TowerOutput]) -> np.ndarray:
+        """Scores pairs; see the base class."""
+        if self.kind != "retrieval":
+            return super().match(towers)
+        named = {f"{m}_{part}": getattr(tower, part) for m, tower in towers.items() for part in ("tokens", "mask")}
+        return self.call("match", named, len(named[f"{self.modalities[0]}_tokens"]))["logits"]
 
-        Args:
-            tokens: Both modalities' tokens (B, L, H) and their masks (B, L), as the graphs give them.
-        """
-        named = {
-            f"{m}_{part}": x for m, pair in tokens.items() for part, x in zip(("tokens", "mask"), pair, strict=True)
-        }
-        return self.call("match", named, len(next(iter(named.values()))))["logits"]
+    def contrastive(self) -> Mapping[str, float]:
+        """Returns scale and bias of cosines; see the base class."""
+        return self.manifest.contrastive if self.kind == "retrieval" else super().contrastive()
 
-    def generate(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        on_text: Callable[[str], None] | None = None,
-        should_stop: Callable[[], bool] | None = None,
-        **options: Any,  # noqa: ANN401 (of `generate`)
-    ) -> list[str]:
-        """Writes the likeliest token after another; see the base class.
+    def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
+        """Writes a text for each row of a batch; see the base class."""
+        encoded = EncodedRows(**_tensors(self.call("encoder", batch, len(batch["modality_mask"]))))
+        return self._writer.generate(encoder_outputs=encoded, attention_mask=encoded.mask, **options)
 
-        Raises:
-            InputError: if the bundle does not write, or more than `max_new_tokens` is asked for.
-        """
-        if self.kind != "generation":
-            raise InputError(f"{self.name} writes no texts.")
-        longest = options.pop("max_new_tokens", None) or self.processor.decoder_tokenizer.model_max_length - 1
-        asked = {name: value for name, value in options.items() if value is True or value not in (None, False, 1)}
-        if asked:
-            raise InputError(f"A bundle writes greedily: leave {', '.join(sorted(asked))} out, or serve the model.")
-        batch = self.reader.batch(rows)
-        encoded = self.call("encoder", batch, len(rows))
-        told = self.manifest.generation
-        ids = np.full((len(rows), 1), told["decoder_start_token_id"], dtype=np.int64)
-        ended = np.zeros(len(rows), dtype=bool)
-        pieces = None if on_text is None else TextPieces(self.processor, on_text)
-        for _ in range(longest):
-            logits = self.call("decoder", {"decoder_input_ids": ids, **encoded}, len(rows))["logits"]  # (B, V)
-            following = np.where(ended, told["pad_token_id"], logits.argmax(-1))
-            ids = np.concatenate([ids, following[:, None].astype(np.int64)], axis=1)
-            ended |= following == told["eos_token_id"]
-            if pieces is not None:
-                pieces.put(torch.from_numpy(following))
-            if ended.all() or (should_stop is not None and should_stop()):
-                break
-        if pieces is not None:
-            pieces.end()
-        return [text.strip() for text in self.processor.batch_decode(ids, skip_special_tokens=True)]
+    def _step(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return _tensors(self.call("decoder", tensors, len(tensors["decoder_input_ids"])))
+
+
+def _tensors(outputs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values) for name, values in outputs.items()}
 
 
 def _inputs(info: GraphInfo, tensors: Mapping[str, Any], rows: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import copy
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,12 +19,20 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
+from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.modeling.pipeline_generation import with_length
 from hf_multimodal.modeling.pipeline_multimodal import label_scores
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.prediction.rows import InputError, Limits, RowReader
 
 Outputs = Mapping[str, np.ndarray]
+
+
+class Encoded(NamedTuple):
+    """One modality of rows: its unit vectors (B, D), zero where a row lacks it, and its tokens."""
+
+    vectors: np.ndarray
+    tower: TowerOutput
 
 
 class MultimodalPredictor(ABC):
@@ -115,13 +123,48 @@ class MultimodalPredictor(ABC):
         """
         return self.compute([self.open(row) for row in rows])
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its tokens."""
+        return torch.float32
+
+    @property
+    def model_revision(self) -> str:
+        """Which weights its model has; a bundle's is the one that it was exported from."""
+        return self.revision
+
+    def encode(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Encoded]:
+        """Encodes the modalities of a batch, of a model for retrieval.
+
+        Args:
+            batch: What rows are as tensors.
+        """
+        raise InputError(f"{self.name} gives no embeddings.")
+
+    def match(self, towers: Mapping[str, TowerOutput]) -> np.ndarray:
+        """Scores pairs by the match head of a model for retrieval: (B,) logits.
+
+        Args:
+            towers: Both modalities' tokens.
+        """
+        raise InputError(f"{self.name} matches no pairs.")
+
+    def contrastive(self) -> Mapping[str, float]:
+        """Returns `scale` and `bias`, by which the cosines of a model for retrieval become logits."""
+        raise InputError(f"{self.name} gives no embeddings.")
+
     def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Scores each opened row's two modalities by the match head: (B,) logits.
 
         Raises:
             InputError: if the model is not for retrieval.
         """
-        raise InputError(f"{self.name} matches no pairs.")
+        return self.match({m: encoded.tower for m, encoded in self.encode(self.reader.batch(rows)).items()})
 
     def generate(
         self,
@@ -140,9 +183,28 @@ class MultimodalPredictor(ABC):
             **options: Arguments of `generate`: `num_beams`, `do_sample`, `max_new_tokens`, …
 
         Raises:
-            InputError: if this predictor does not write.
+            InputError: if this predictor does not write, or pieces of several rows are asked for.
         """
-        raise InputError(f"{self.name} writes no texts.")
+        if self.kind != "generation":
+            raise InputError(f"{self.name} writes no texts.")
+        if on_text is not None and len(rows) != 1:
+            raise InputError("Pieces of text are told of a single row.")
+        options = with_length(options, self.processor.decoder_tokenizer.model_max_length - 1)
+        if on_text is not None:
+            options["streamer"] = TextPieces(self.processor, on_text)
+        if should_stop is not None:
+            options["stopping_criteria"] = StoppingCriteriaList([_Stop(should_stop)])
+        sequences = self.write(self.reader.batch(rows), options)
+        return [text.strip() for text in self.processor.batch_decode(sequences, skip_special_tokens=True)]
+
+    @abstractmethod
+    def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
+        """Writes a text for each row of a batch: token ids (B, T).
+
+        Args:
+            batch: What the rows are as tensors.
+            options: Of `GenerationMixin.generate`.
+        """
 
     def explainer_model(self) -> MultimodalPreTrainedModel:
         """Returns a copy of the model for explanations.
@@ -214,51 +276,51 @@ class TorchPredictor(MultimodalPredictor):
         self._copying = threading.Lock()
         self._copy: MultimodalPreTrainedModel | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its tokens."""
+        return self.model.dtype
+
     @torch.inference_mode()
     def run(self, batch: Mapping[str, torch.Tensor]) -> Outputs:
         """Computes a batch; see the base class."""
-        batch = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
         if self.kind == "retrieval":
-            towers = self.model.encode(**batch)
-            return {m: vectors.float().cpu().numpy() for m, vectors in self.model.embed(towers).items()}
-        logits = self.model(**batch).logits
+            return {modality: encoded.vectors for modality, encoded in self.encode(batch).items()}
+        logits = self.model(**self._placed(batch)).logits
         by_task = logits if isinstance(logits, Mapping) else {"": logits}
         return {task: values.float().cpu().numpy() for task, values in by_task.items()}
 
     @torch.inference_mode()
-    def match_pairs(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """Scores each opened row's two modalities by the match head; see the base class."""
+    def encode(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Encoded]:
+        """Encodes the modalities of a batch; see the base class."""
         if self.kind != "retrieval":
-            return super().match_pairs(rows)
-        batch = {name: tensor.to(self.model.device) for name, tensor in self.reader.batch(rows).items()}
-        towers = self.model.model.encode(batch, batch["modality_mask"])
-        return self.model.match(towers).float().cpu().numpy()
+            return super().encode(batch)
+        towers = self.model.encode(**self._placed(batch))
+        return {m: Encoded(x.float().cpu().numpy(), towers[m]) for m, x in self.model.embed(towers).items()}
 
-    def generate(
-        self,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        on_text: Callable[[str], None] | None = None,
-        should_stop: Callable[[], bool] | None = None,
-        **options: Any,  # noqa: ANN401 (of `generate`)
-    ) -> list[str]:
-        """Writes a text for each opened row; see the base class.
+    @torch.inference_mode()
+    def match(self, towers: Mapping[str, TowerOutput]) -> np.ndarray:
+        """Scores pairs; see the base class."""
+        return self.model.match(towers).float().cpu().numpy() if self.kind == "retrieval" else super().match(towers)
 
-        Raises:
-            InputError: if the model does not write, or pieces of several rows are asked for.
-        """
-        if self.kind != "generation":
-            raise InputError(f"{self.name} writes no texts.")
-        if on_text is not None and len(rows) != 1:
-            raise InputError("Pieces of text are told of a single row.")
-        batch = {name: tensor.to(self.model.device) for name, tensor in self.reader.batch(rows).items()}
-        options = with_length(options, self.processor.decoder_tokenizer.model_max_length - 1)
-        if on_text is not None:
-            options["streamer"] = TextPieces(self.processor, on_text)
-        if should_stop is not None:
-            options["stopping_criteria"] = StoppingCriteriaList([_Stop(should_stop)])
-        sequences = self.model.generate(**batch, **options)
-        return [text.strip() for text in self.processor.batch_decode(sequences, skip_special_tokens=True)]
+    def contrastive(self) -> Mapping[str, float]:
+        """Returns scale and bias of cosines; see the base class."""
+        if self.kind != "retrieval":
+            return super().contrastive()
+        zero, one = self.model.scaled(torch.tensor([0.0, 1.0], device=self.device)).tolist()
+        return {"scale": one - zero, "bias": zero}
+
+    def _placed(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
+        """Writes a text for each row of a batch; see the base class."""
+        return self.model.generate(**self._placed(batch), **options)
 
     def explainer_model(self) -> MultimodalPreTrainedModel:
         """Returns a copy of the model, made when it is first asked for: explaining changes how a model attends."""
@@ -268,4 +330,4 @@ class TorchPredictor(MultimodalPredictor):
             return self._copy
 
 
-__all__ = ["InputError", "Limits", "MultimodalPredictor", "TextPieces", "TorchPredictor"]
+__all__ = ["Encoded", "InputError", "Limits", "MultimodalPredictor", "TextPieces", "TorchPredictor"]

@@ -32,8 +32,8 @@ from hf_multimodal.evaluation.retrieval_metrics import (
     reorder,
 )
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
-from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
-from hf_multimodal.retrieval.models import load_retrieval_model
+from hf_multimodal.prediction.predictor import MultimodalPredictor
+from hf_multimodal.retrieval.models import open_retriever
 from hf_multimodal.retrieval.search import check_match_head, combined_scores, score_against
 from hf_multimodal.training.inference import process_state
 from hf_multimodal.training.row_source import RowSource
@@ -85,15 +85,14 @@ def evaluate_retrieval(
         ValueError: if the model is none for retrieval, or a row is not usable.
     """
     state = process_state()
-    loaded, processor = load_retrieval_model(model)
-    loaded.to(state.device)
+    predictor = open_retriever(model)
     if rerank:
-        check_match_head(loaded)
+        check_match_head(predictor)
     dataset = rows.load(with_labels=False, text_lists=True)
     check_labels(dataset, ItemSchema(), columns=rows.columns)
-    collator = MultimodalCollator(processor, ItemSchema(), rows.columns)
+    collator = MultimodalCollator(predictor.processor, ItemSchema(), rows.columns)
     quiet = not state.is_main_process
-    sides = _encode(loaded, spread_captions(dataset), collator, batch_size, with_tokens=bool(rerank), quiet=quiet)
+    sides = _encode(predictor, spread_captions(dataset), collator, batch_size, with_tokens=bool(rerank), quiet=quiet)
     scores: dict[str, float] = {}
     tables = []
     for query, other in directions(tuple(sides)):
@@ -102,7 +101,7 @@ def evaluate_retrieval(
         found = _first(asked.vectors, candidates.vectors, max(rerank, 10))
         results = {"": ranks}
         if rerank:
-            found = _rerank(loaded, query, asked, candidates, found, rerank, quiet)
+            found = _rerank(predictor, query, asked, candidates, found, rerank, quiet)
             results[RERANKED] = reorder(ranks, found[:, :rerank])
         for prefix, ranked in results.items():
             named = ranking_scores(ranked).items()
@@ -126,7 +125,7 @@ def _with_means(scores: Mapping[str, float]) -> dict[str, float]:
 
 @torch.inference_mode()
 def _encode(
-    model: MultimodalForRetrieval,
+    predictor: MultimodalPredictor,
     rows: Any,  # noqa: ANN401 (a map-style dataset)
     collator: MultimodalCollator,
     batch_size: int,
@@ -134,7 +133,7 @@ def _encode(
     with_tokens: bool,
     quiet: bool,
 ) -> dict[str, _Side]:
-    modalities: tuple[str, ...] = model.config.modalities
+    modalities = predictor.modalities
     vectors: dict[str, list[np.ndarray]] = {m: [] for m in modalities}
     tokens: dict[str, list[np.ndarray]] = {m: [] for m in modalities}  # half precision, as in an index
     items, ids = [], []
@@ -142,16 +141,14 @@ def _encode(
     for part, batch in tqdm(loader, desc="Encoding", leave=False, disable=quiet):
         items.append(batch.pop("labels").numpy())
         ids += [str(row.get(ROW_ID)) for row in part]
-        tensors = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        towers = model.encode(**tensors)
-        embeds = model.embed(towers)
+        encoded = predictor.encode(batch)
         for m in modalities:
-            if m in towers:
-                vectors[m].append(embeds[m].float().cpu().numpy())
+            if m in encoded:
+                vectors[m].append(encoded[m].vectors)
             else:
-                vectors[m].append(np.zeros((len(part), model.config.embedding_size), np.float32))
-            there = with_tokens and m in towers
-            tokens[m] += list(_real_tokens(towers[m])) if there else [_NO_TOKENS] * len(part)
+                vectors[m].append(np.zeros((len(part), predictor.config.embedding_size), np.float32))
+            there = with_tokens and m in encoded
+            tokens[m] += list(_real_tokens(encoded[m].tower)) if there else [_NO_TOKENS] * len(part)
     known, embedded = np.concatenate(items), {m: np.concatenate(vectors[m]) for m in modalities}
     chosen = paired_rows(embedded, known)
     return {m: _Side(ids, known, embedded[m], tokens[m]).select(chosen[m]) for m in modalities}
@@ -171,7 +168,7 @@ def _first(queries: np.ndarray, candidates: np.ndarray, count: int, block_size: 
 
 @torch.inference_mode()
 def _rerank(
-    model: MultimodalForRetrieval,
+    predictor: MultimodalPredictor,
     modality: str,
     asked: _Side,
     candidates: _Side,
@@ -185,10 +182,10 @@ def _rerank(
     orders: list[tuple[int, list[int]]] = []
     for row in tqdm(mine, desc=f"Reranking for {modality}", leave=False, disable=quiet):
         first = found[row, :count]
-        tokens = torch.from_numpy(asked.tokens[row])[None].to(model.device, model.dtype)
-        query = TowerOutput(tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool, device=model.device))
-        logits = score_against(model, modality, query, [candidates.tokens[i] for i in first])
-        totals = combined_scores(model, logits, candidates.vectors[first] @ asked.vectors[row])
+        tokens = torch.from_numpy(asked.tokens[row])[None].to(predictor.device, predictor.dtype)
+        query = TowerOutput(tokens=tokens, mask=torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device))
+        logits = score_against(predictor, modality, query, [candidates.tokens[i] for i in first])
+        totals = combined_scores(predictor, logits, candidates.vectors[first] @ asked.vectors[row])
         orders.append((row, first[np.argsort(-totals, kind="stable")].tolist()))
     gathered = gather_object(orders) if state.num_processes > 1 else orders
     found = found.copy()

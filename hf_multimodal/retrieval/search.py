@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +13,11 @@ import torch
 from hf_multimodal.data.collator import MultimodalCollator
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS, check_known
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
-from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
-from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
-from hf_multimodal.prediction.revision import model_revision
+from hf_multimodal.prediction.predictor import Encoded, MultimodalPredictor
 from hf_multimodal.retrieval.collection import Collection
-from hf_multimodal.retrieval.models import load_retrieval_model
+from hf_multimodal.retrieval.models import open_retriever
 from hf_multimodal.retrieval.token_store import to_tower
 from hf_multimodal.retrieval.vector_index import Found, Where, check_k
-from hf_multimodal.training.inference import process_state
 
 PAIRS_AT_ONCE = 256
 
@@ -52,20 +49,19 @@ class Searcher:
     """Answers queries over a collection.
 
     Args:
-        model: The model that the collection was embedded with.
-        processor: Its processor.
+        predictor: The model that the collection was embedded with, or a bundle of it.
         collection: The collection.
     """
 
-    def __init__(self, model: MultimodalForRetrieval, processor: MultimodalProcessor, collection: Collection) -> None:
-        self.model, self.processor, self.collection = model.eval(), processor, collection
+    def __init__(self, predictor: MultimodalPredictor, collection: Collection) -> None:
+        self.predictor, self.collection = predictor, collection
 
     @classmethod
     def open(
         cls,
         index: str | Path,
         *,
-        model: str | None = None,
+        model: str | MultimodalPredictor | None = None,
         device: str | torch.device | None = None,
         **options: Any,  # noqa: ANN401 (described below)
     ) -> "Searcher":
@@ -73,7 +69,8 @@ class Searcher:
 
         Args:
             index: Folder of the collection.
-            model: Where its model is now; None takes where it was when the rows were embedded.
+            model: Where its model, or a bundle exported from it, is now, or what was opened there; None takes where the
+                model was when the rows were embedded.
             device: Where the model runs; None takes an accelerator if there is one.
             **options: Of the backend (Milvus: `token`).
 
@@ -82,15 +79,16 @@ class Searcher:
         """
         collection = Collection.open(index, **options)
         manifest = collection.manifest
-        source = model or manifest.model
-        loaded, processor = load_retrieval_model(source)
-        if (found := model_revision(source)) != manifest.revision:
+        predictor = (
+            open_retriever(model or manifest.model, device) if model is None or isinstance(model, str) else model
+        )
+        if (found := predictor.model_revision) != manifest.revision:
+            named = model if isinstance(model, str) else predictor.name
             raise ValueError(
                 f"The index in {str(index)!r} was made with revision {manifest.revision} of {manifest.model!r}, but "
-                f"{source!r} is {found}: their vectors do not compare. Give the same model, or embed and index again."
+                f"{named!r} is {found}: their vectors do not compare. Give the same model, or embed and index again."
             )
-        cast(Any, loaded).to(process_state().device if device is None else device)
-        return cls(loaded, processor, collection)
+        return cls(predictor, collection)
 
     def search(
         self,
@@ -112,7 +110,7 @@ class Searcher:
             ValueError: if the query is empty or not one, or the collection cannot be reranked.
         """
         if len(query) != 1:
-            raise ValueError(f"Give one query, of {' or '.join(self.processor.modalities)}; got {sorted(query)}.")
+            raise ValueError(f"Give one query, of {' or '.join(self.predictor.modalities)}; got {sorted(query)}.")
         modality, value = next(iter(query.items()))
         return self.search_many(modality, [value], k, rerank=rerank, where=where)[0]
 
@@ -121,12 +119,12 @@ class Searcher:
         self, modality: str, values: Sequence[Any], k: int = 10, *, rerank: int = 0, where: Where | None = None
     ) -> list[list[Hit]]:
         """Answers several queries of one modality; see `search`."""
-        check_known("modality of this model", modality, self.processor.modalities)
+        check_known("modality of this model", modality, self.predictor.modalities)
         check_k(k)
         if rerank < 0:
             raise ValueError(f"rerank={rerank}: it cannot be negative.")
         if rerank:
-            check_match_head(self.model)
+            check_match_head(self.predictor)
         if rerank and modality == self.collection.manifest.modality:
             raise ValueError(
                 f"The match head compares two modalities, but query and collection are both {modality}: leave rerank "
@@ -134,8 +132,7 @@ class Searcher:
             )
         if not values:
             return []
-        encoded = self.encode(modality, values)
-        vectors = self.model.embed({modality: encoded})[modality].float().cpu().numpy()
+        vectors, encoded = self.encode(modality, values)
         found = self.collection.index.search(vectors, max(k, rerank), where)
         if not rerank:
             return [[Hit(x.id, x.similarity, None, x.similarity, x.metadata) for x in hits[:k]] for hits in found]
@@ -144,7 +141,7 @@ class Searcher:
             for i, hits in enumerate(found)
         ]
 
-    def encode(self, modality: str, values: Sequence[Any]) -> TowerOutput:
+    def encode(self, modality: str, values: Sequence[Any]) -> Encoded:
         """Encodes queries.
 
         Raises:
@@ -153,16 +150,15 @@ class Searcher:
         for number, value in enumerate(values):
             if value is None or (isinstance(value, str) and not value.strip()):
                 raise ValueError(f"Query {number} is empty: give a {modality}.")
-        batch = MultimodalCollator(self.processor)([{modality: value} for value in values])
-        inputs = {name: batch[name].to(self.model.device) for name in TOWER_INPUTS[modality] if name in batch}
-        return self.model.encode(**inputs)[modality]
+        batch = MultimodalCollator(self.predictor.processor)([{modality: value} for value in values])
+        return self.predictor.encode({name: batch[name] for name in TOWER_INPUTS[modality] if name in batch})[modality]
 
     def _rerank(self, modality: str, query: TowerOutput, found: Sequence[Found], count: int) -> list[Hit]:
         """Puts the first hits into the order of the match head; those behind them stay behind."""
         first = list(found[:count])
         stored = self.collection.tokens.get([hit.id for hit in first])
-        logits = score_against(self.model, modality, query, stored)
-        totals = combined_scores(self.model, logits, np.array([hit.similarity for hit in first]))
+        logits = score_against(self.predictor, modality, query, stored)
+        totals = combined_scores(self.predictor, logits, np.array([hit.similarity for hit in first]))
         hits = [
             Hit(x.id, x.similarity, float(match), float(total), x.metadata)
             for x, match, total in zip(first, logits, totals, strict=True)
@@ -171,8 +167,7 @@ class Searcher:
         return hits + [Hit(x.id, x.similarity, None, x.similarity, x.metadata) for x in found[count:]]
 
 
-@torch.inference_mode()
-def combined_scores(model: MultimodalForRetrieval, match_logits: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+def combined_scores(predictor: MultimodalPredictor, match_logits: np.ndarray, similarities: np.ndarray) -> np.ndarray:
     """Scores to rerank by: the match head's logit plus the contrastive one.
 
     The match head learns to tell matches from negatives drawn in proportion to the exponential of the contrastive
@@ -180,32 +175,32 @@ def combined_scores(model: MultimodalForRetrieval, match_logits: np.ndarray, sim
     et al. 2020).
 
     Args:
-        model: The model.
+        predictor: The model.
         match_logits: (N,).
         similarities: (N,) cosines.
     """
-    contrastive = model.scaled(torch.as_tensor(similarities, dtype=torch.float32, device=model.device))
-    return match_logits + contrastive.cpu().numpy()
+    contrastive = predictor.contrastive()
+    return match_logits + contrastive["scale"] * similarities + contrastive["bias"]
 
 
-def check_match_head(model: MultimodalForRetrieval) -> None:
+def check_match_head(predictor: MultimodalPredictor) -> None:
     """Refuses to rerank by a match head that was not trained.
 
     Raises:
         ValueError: if the model was trained without one.
     """
-    if not model.config.match_weight:
+    if not predictor.config.match_weight:
         raise ValueError("This model was trained with match_weight=0, without a match head: leave rerank out.")
 
 
 @torch.inference_mode()
 def score_against(
-    model: MultimodalForRetrieval, modality: str, query: TowerOutput, candidates: Sequence[np.ndarray]
+    predictor: MultimodalPredictor, modality: str, query: TowerOutput, candidates: Sequence[np.ndarray]
 ) -> np.ndarray:
     """Scores one encoded query against candidates by the match head.
 
     Args:
-        model: The model.
+        predictor: The model.
         modality: The query's.
         query: Its tokens (1, L, H).
         candidates: Each candidate's tokens (L, H), of the model's other modality.
@@ -215,11 +210,11 @@ def score_against(
     """
     logits = []
     for start in range(0, len(candidates), PAIRS_AT_ONCE):
-        items = to_tower(candidates[start : start + PAIRS_AT_ONCE], model.device, query.tokens.dtype)
+        items = to_tower(candidates[start : start + PAIRS_AT_ONCE], predictor.device, query.tokens.dtype)
         count = len(items.tokens)
         repeated = TowerOutput(tokens=query.tokens.expand(count, -1, -1), mask=query.mask.expand(count, -1))
-        towers = {m: repeated if m == modality else items for m in model.config.modalities}
-        logits.append(model.match(towers).float().cpu().numpy())
+        towers = {m: repeated if m == modality else items for m in predictor.modalities}
+        logits.append(predictor.match(towers))
     return np.concatenate(logits) if logits else np.zeros(0, dtype=np.float32)
 
 

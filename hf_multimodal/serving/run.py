@@ -27,7 +27,7 @@ def avoid_pauses() -> None:
     """Spares this process, once it has loaded all that it needs, two pauses in which it answers nobody.
 
     A full garbage collection goes through everything that was imported, for a third of a second: what is there now is
-    left out of it. And a thread that has an answer ready waits for those that compute: a millisecond, not Python's five.
+    left out of it. And a thread that has an answer ready waits a millisecond for those that compute, not Python's five.
     """
     gc.collect()
     gc.freeze()

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the routes share: the predictor behind its batchers, who is let in, how long it may take, and the counts."""
 
-import base64
 import io
 import os
 import threading
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from hf_multimodal.evaluation.page import data_url
 from hf_multimodal.explanation.explain import Explainer
 from hf_multimodal.prediction.predictor import MultimodalPredictor
 from hf_multimodal.prediction.rows import InputError
@@ -263,17 +263,17 @@ class Service:
             told = explanation.to_dict()
             del told["row_id"]
             if explanation.picture is not None:
-                told["picture"] = _data_url(explanation.picture)
+                told["picture"] = _png_url(explanation.picture)
             return told
 
         return self.call(run, deadline)
 
 
-def _data_url(picture: np.ndarray) -> str:
+def _png_url(picture: np.ndarray) -> str:
     """Encodes the picture that maps lie over, (height, width, 3) from 0 to 1, for a page."""
     buffer = io.BytesIO()
     Image.fromarray((255 * picture).round().astype(np.uint8)).save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_url(buffer.getvalue(), "image/png")
 
 
 def _finite(result: Any) -> Any:  # noqa: ANN401 (outputs of a row, or its error)

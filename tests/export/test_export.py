@@ -34,6 +34,7 @@ from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.prediction.predictor import InputError, TorchPredictor
 from hf_multimodal.serving.app import create_app
 from hf_multimodal.training.row_source import RowSource
+from tests.modeling.test_modeling_generation import DECODERS, STRATEGIES
 from tests.serving.rows import encoded_picture, sound_and_picture_rows
 from tests.tiny import needs_dynamo, tiny_generation, tiny_model, tiny_pictures, tiny_processor
 
@@ -109,17 +110,12 @@ def test_search(tmp_path):
     model = tiny_model(MultimodalForRetrieval, embedding_size=8)
     predictor, bundle = bundle_of(tmp_path / "b", model, tiny_processor(), "retrieval")
     assert_same(predictor, bundle, ROWS)
-    row = predictor.open(ROWS[0])
-    batch = predictor.reader.batch([row])
-    towers = {m: bundle.call(m, batch, 1) for m in ("text", "image")}
-    found = bundle.match({m: (told["tokens"], told["mask"]) for m, told in towers.items()})
-    with torch.inference_mode():
-        expected = model.match(model.encode(**batch))
-    np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+    assert bundle.contrastive() == pytest.approx(predictor.contrastive())
     pairs = [predictor.open(row) for row in (ROWS[0], ROWS[3])]
     np.testing.assert_allclose(bundle.match_pairs(pairs), predictor.match_pairs(pairs), atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_texts(tmp_path):
     model, processor = tiny_generation()
     predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation")
@@ -128,8 +124,56 @@ def test_texts(tmp_path):
     pieces = []
     (whole,) = bundle.generate(opened[:1], on_text=pieces.append, max_new_tokens=8)
     assert "".join(pieces).strip() == whole
-    with pytest.raises(InputError, match="writes greedily: leave num_beams out"):
-        bundle.generate(opened, num_beams=2)
+    for options in (*STRATEGIES.values(), {"use_cache": False}, {"num_beams": 2, "length_penalty": -2.0}):
+        texts = []
+        for one in (bundle, predictor):
+            torch.manual_seed(0)
+            texts.append(one.generate(opened, max_new_tokens=8, **options))
+        assert texts[0] == texts[1], options
+    asked = []
+    bundle.generate(opened, max_new_tokens=8, min_new_tokens=8, should_stop=lambda: len(asked.append(1) or asked) == 3)
+    assert len(asked) == 3
+    with pytest.raises(InputError, match="of a single row"):
+        bundle.generate(opened, on_text=pieces.append)
+
+
+@pytest.mark.slow
+def test_texts_by_the_settings_they_were_saved_with(tmp_path):
+    model, processor = tiny_generation()
+    model.generation_config.update(num_beams=3, repetition_penalty=3.0)
+    predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation")
+    opened = [predictor.open(row) for row in ROWS]
+    plain = predictor.generate(opened, num_beams=1, repetition_penalty=1.0)
+    assert bundle.generate(opened) == predictor.generate(opened) != plain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder(tmp_path, decoder):
+    model, processor = tiny_generation(decoder=DECODERS[decoder])
+    predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation")
+    opened = [predictor.open(row) for row in ROWS]
+    for options in ({}, {"num_beams": 2}):
+        texts = [one.generate(opened, max_new_tokens=12, **options) for one in (bundle, predictor)]
+        assert texts[0] == texts[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runtime", "precision"), [("onnx", "fp16"), ("onnx", "int8"), ("openvino", "fp32")])
+def test_texts_by_other_graphs(tmp_path, runtime, precision):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    model, processor = tiny_generation()
+    options = {"runtime": runtime, "precision": precision}
+    predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation", **options)
+    batch = predictor.reader.batch([predictor.open(row) for row in ROWS])
+    encoded = bundle.call("encoder", batch, len(ROWS))
+    with torch.inference_mode():
+        start = torch.full((len(ROWS), 1), model.config.decoder_start_token_id)
+        expected = model(**batch, decoder_input_ids=start).logits[:, -1]
+    np.testing.assert_allclose(encoded["logits"], expected, atol=TOLERANCE if precision == "fp32" else 0.2)
+    texts = [one.generate([predictor.open(row) for row in ROWS], max_new_tokens=8) for one in (bundle, predictor)]
+    assert texts[0] == texts[1] or precision != "fp32"
 
 
 @pytest.mark.slow

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from hf_multimodal.export.run import export_model
+from hf_multimodal.prediction.bundle import MANIFEST
+from hf_multimodal.prediction.graph_predictor import GraphPredictor
+from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.retrieval import collection as collection_module
 from hf_multimodal.retrieval.collection import Collection
 from hf_multimodal.retrieval.embed import embed_rows
 from hf_multimodal.retrieval.models import load_retrieval_model
 from hf_multimodal.retrieval.search import Searcher
 from tests.retrieval.conftest import NUM_ITEMS, make_items, row_source, write_items
+from tests.tiny import needs_dynamo
 
 KEEP = ("colour", "price")
 
@@ -93,6 +98,26 @@ def test_images_find_images_and_texts(searcher, embeddings, items, everything, t
     assert [hit.score for hit in hits] == pytest.approx(sorted(expected.tolist(), reverse=True), abs=5e-3)
 
 
+@needs_dynamo
+def test_a_bundle_searches_as_its_model_does(searcher, items, model_folder, rows, tmp_path):
+    pytest.importorskip("onnxruntime")
+    export_model(str(model_folder), tmp_path / "bundle", rows)
+    by_bundle = Searcher.open(tmp_path / "index", model=str(tmp_path / "bundle"))
+    assert isinstance(by_bundle.predictor, GraphPredictor)
+    for query in ({"text": items[4]["title"]}, {"image": items[7]["photo"]}):
+        rerank = NUM_ITEMS if "text" in query else 0
+        expected = searcher.search(NUM_ITEMS, rerank=rerank, **query)
+        hits = by_bundle.search(NUM_ITEMS, rerank=rerank, **query)
+        assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in expected], abs=1e-4)
+        assert [hit.similarity for hit in hits] == pytest.approx([hit.similarity for hit in expected], abs=1e-4)
+    opened = open_predictor(str(tmp_path / "bundle"))
+    assert Searcher.open(tmp_path / "index", model=opened).predictor is opened  # loaded once, as the service does
+    manifest = json.loads((tmp_path / "bundle" / MANIFEST).read_text())
+    (tmp_path / "bundle" / MANIFEST).write_text(json.dumps({**manifest, "revision": "another"}))
+    with pytest.raises(ValueError, match="is another: their vectors do not compare"):
+        Searcher.open(tmp_path / "index", model=str(tmp_path / "bundle"))
+
+
 def test_several_queries_at_once(searcher, items):
     titles = ["a red square", "a blue square left of a green circle"]
     together = searcher.search_many("text", titles, 4, rerank=4)
@@ -165,13 +190,13 @@ def test_adding_and_deleting(embeddings, model_folder, tmp_path):
 
 
 def test_a_query_runs_its_own_tower_only(searcher, monkeypatch):
-    monkeypatch.setattr(searcher.model.model.towers["image"], "forward", None)
+    monkeypatch.setattr(searcher.predictor.model.model.towers["image"], "forward", None)
     assert len(searcher.search(2, text="a red square")) == 2
     assert searcher.search_many("text", []) == []
 
 
 def test_reranking_needs_a_trained_match_head(searcher, rows, tmp_path):
-    searcher.model.config.match_weight = 0.0
+    searcher.predictor.config.match_weight = 0.0
     with pytest.raises(ValueError, match="trained with match_weight=0, without a match head"):
         searcher.search(2, rerank=2, text="a red square")
 
