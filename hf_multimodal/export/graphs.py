@@ -116,7 +116,7 @@ class _Decoder(nn.Module):
         return logits, _stacked(cache.self_attention_cache)[..., -1:, :]
 
 
-def _stacked(cache: DynamicCache) -> torch.Tensor:
+def _stacked(cache: Any) -> torch.Tensor:  # noqa: ANN401 (a DynamicCache)
     """Keys and values of all layers as one tensor, (B, 2N, A, P, D)."""
     return torch.stack([x for layer in cache.layers for x in (layer.keys, layer.values)], dim=1)
 

@@ -97,9 +97,10 @@ class GraphForGeneration(PreTrainedModel, GenerationMixin):
         scores = [
             self._read(token, encoder_outputs, whole.self_attention_cache) for token in decoder_input_ids.split(1, 1)
         ]
-        return Seq2SeqLMOutput(logits=torch.stack(scores, dim=1), **{CACHE: None if given is None else whole})
+        told: dict[str, Any] = {CACHE: None if given is None else whole}
+        return Seq2SeqLMOutput(logits=torch.stack(scores, dim=1), **told)
 
-    def _read(self, token: torch.Tensor, encoded: EncodedRows, cache: DynamicCache) -> torch.Tensor:
+    def _read(self, token: torch.Tensor, encoded: Any, cache: Any) -> torch.Tensor:  # noqa: ANN401 (as given to `forward`)
         """Reads one more token (B, 1) of each text; returns the scores of what follows (B, V)."""
         if not cache.get_seq_length():
             if (token != self.config.decoder_start_token_id).any():
