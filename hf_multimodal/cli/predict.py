@@ -46,8 +46,15 @@ def predict(
     if source is None:
         if not row:
             raise ValueError(f"Nothing to predict: give {modalities} for one row, or --source for many.")
+        from hf_multimodal.prediction.bundle import is_bundle
         from hf_multimodal.training.inference import kind_of_model, predict_row
 
+        if is_bundle(model):
+            from hf_multimodal.prediction.bundle_rows import answer_row
+
+            told = answer_row(_opened(model, num_samples), row, top_k=top_k, num_beams=num_beams)
+            typer.echo(json.dumps(told, indent=2))
+            return
         if kind_of_model(model) == "generation":
             from hf_multimodal.training.generation import predict_text
 
@@ -62,11 +69,17 @@ def predict(
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
 
+    from hf_multimodal.prediction.bundle import is_bundle
     from hf_multimodal.training.inference import RowSource, kind_of_model, predict_rows
 
     check_results_folder(output, overwrite)
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
-    if kind_of_model(model) == "generation":
+    if is_bundle(model):
+        from hf_multimodal.prediction.bundle_rows import answer_rows
+
+        bundle = _opened(model, num_samples)
+        count = answer_rows(bundle, rows, output=output, batch_size=batch_size, num_beams=num_beams)
+    elif kind_of_model(model) == "generation":
         from hf_multimodal.training.generation import predict_texts
 
         options = {"batch_size": batch_size, "num_beams": num_beams, "num_samples": num_samples}
@@ -75,6 +88,19 @@ def predict(
         count = predict_rows(model, rows, output=output, batch_size=batch_size)
     if PartialState().is_main_process:
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
+
+
+def _opened(bundle: str, num_samples: int) -> Any:  # noqa: ANN401 (a GraphPredictor)
+    """Opens a bundle, which does not choose among drawn texts, on one process."""
+    from hf_multimodal.prediction.load import open_predictor
+    from hf_multimodal.prediction.rows import OWN_ROWS
+    from hf_multimodal.training.inference import process_state
+
+    if num_samples:
+        raise ValueError("A bundle does not choose among drawn texts: leave --num-samples out, or give the model.")
+    if process_state().num_processes > 1:
+        raise ValueError("A bundle predicts on one process: start hf-multimodal without a launcher.")
+    return open_predictor(bundle, limits=OWN_ROWS)
 
 
 def one_row(

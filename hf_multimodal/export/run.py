@@ -3,11 +3,9 @@
 """A saved model to a bundle: graphs, configuration, processor and the report of what was lost; whole or not at all."""
 
 import json
-import math
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 
 from hf_multimodal.data.collator import MultimodalCollator
-from hf_multimodal.data.columns import is_empty
 from hf_multimodal.data.labels import ItemSchema, TextSchema, check_labels, labels_from_config
 from hf_multimodal.data.whole_files import aside, whole_folder, write_whole
 from hf_multimodal.export.graphs import Graph, graphs_of
@@ -35,26 +32,17 @@ from hf_multimodal.export.parity import (
     report_markdown,
 )
 from hf_multimodal.modeling.configuration_multimodal import check_known
-from hf_multimodal.modeling.image_opening import DEFAULT_MAX_PIXELS, SAFE_FORMATS
 from hf_multimodal.prediction.bundle import MANIFEST, PRECISIONS, RUNTIMES, BundleManifest, GraphInfo, GraphInput
+from hf_multimodal.prediction.bundle_rows import open_rows
 from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.prediction.predictor import MultimodalPredictor, TorchPredictor
-from hf_multimodal.prediction.rows import Limits
+from hf_multimodal.prediction.rows import OWN_ROWS
 from hf_multimodal.training.row_source import RowSource
 
 PARITY = "parity.json"
 PARITY_PAGE = "parity.md"
 CALIBRATION_ROWS = 256
-# the rows are the user's own: what training reads, exporting reads
-_LIMITS = Limits(
-    characters=10**9,
-    pixels=DEFAULT_MAX_PIXELS,
-    seconds=600.0,
-    aspect=math.inf,
-    decoded_pixels=sys.maxsize,
-    image_formats=SAFE_FORMATS,
-)
 
 
 def export_model(
@@ -97,7 +85,7 @@ def export_model(
         check_openvino(precision)
     output = Path(output)
     _check_output(output, overwrite)
-    predictor = open_predictor(model, limits=_LIMITS, device="cpu")
+    predictor = open_predictor(model, limits=OWN_ROWS, device="cpu")
     if not isinstance(predictor, TorchPredictor):
         raise ValueError(f"{model!r} is a bundle already: export the model that it was made of.")
     predictor.model.float()  # what was saved in half precision is computed, and compared, in float32
@@ -106,7 +94,7 @@ def export_model(
     with whole_folder(output) as folder:
         batches = _calibration(predictor, calibration or rows) if runtime == "openvino" and precision == "int8" else []
         _write_bundle(predictor, folder, runtime, precision, batches)
-        bundle = GraphPredictor(folder, _LIMITS, cpu_only=True)
+        bundle = GraphPredictor(folder, OWN_ROWS, cpu_only=True)
         found = _compared([predictor, bundle], dataset, references, schema)
         check_parity(found, thresholds)
         named = {"name": predictor.name, "runtime": runtime, "precision": precision}
@@ -135,7 +123,7 @@ def compare_models(model: str, other: str, rows: RowSource) -> dict[str, Any]:
     Raises:
         ValueError: if a model or the rows are not usable.
     """
-    predictors = [open_predictor(x, limits=_LIMITS, device="cpu") for x in (model, other)]
+    predictors = [open_predictor(x, limits=OWN_ROWS, device="cpu") for x in (model, other)]
     first, second = predictors
     if not isinstance(first, TorchPredictor) or not isinstance(second, TorchPredictor):
         raise ValueError("Give two models, not bundles.")
@@ -157,7 +145,7 @@ def _report(
 ) -> dict[str, Any]:
     """What a report tells beside its name: the other's losses, its size (in megabytes) and speed beside the model's."""
     predictors = {"model": model, "bundle": other}
-    opened = {name: next(_opened(x, dataset, BATCH)) for name, x in predictors.items()}
+    opened = {name: next(open_rows(x, dataset, BATCH)) for name, x in predictors.items()}
     return {
         "revision": model.revision,
         "rows_of": f"{len(dataset)} rows of {rows.name}, {rows.split}",
@@ -178,7 +166,7 @@ def _compared(
     references: Any,  # noqa: ANN401 (labels)
     schema: Any,  # noqa: ANN401 (what they are)
 ) -> list[Parity]:
-    parts = zip(*(_opened(predictor, dataset, BATCH) for predictor in predictors), strict=True)
+    parts = zip(*(open_rows(predictor, dataset, BATCH) for predictor in predictors), strict=True)
     before, after = answers(predictors, parts, references, schema)
     return compare_answers(before, after)
 
@@ -219,20 +207,6 @@ def _load(predictor: TorchPredictor, rows: RowSource, limit: int | None) -> tupl
     collator = MultimodalCollator(predictor.processor, schema, rows.columns)
     labels = dataset.select_columns([name for name in dataset.column_names if name.split(".")[0] == "label"])
     return dataset, collator.labels_of(list(labels), list(range(len(labels)))), schema
-
-
-def _opened(predictor: MultimodalPredictor, dataset: datasets.Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
-    """Opens rows, some at a time."""
-    for start in range(0, len(dataset), size):
-        chosen: list[Any] = [dataset[number] for number in range(start, min(start + size, len(dataset)))]
-        yield [predictor.open(_cells(row, predictor)) for row in chosen]
-
-
-def _cells(row: Mapping[str, Any], predictor: MultimodalPredictor) -> dict[str, Any]:
-    cells: dict[str, Any] = {m: row.get(m) for m in predictor.modalities}
-    if isinstance(cells.get("text"), list):
-        cells["text"] = cells["text"][0]
-    return {m: None if is_empty(x) else x for m, x in cells.items()}
 
 
 def _write_bundle(
@@ -291,7 +265,7 @@ def _write_graph(
 def _calibration(predictor: TorchPredictor, rows: RowSource) -> list[dict[str, torch.Tensor]]:
     dataset = rows.load(with_labels=False)
     dataset = dataset.shuffle(seed=0).select(range(min(len(dataset), CALIBRATION_ROWS)))
-    return [dict(predictor.reader.batch(part)) for part in _opened(predictor, dataset, 8)]
+    return [dict(predictor.reader.batch(part)) for part in open_rows(predictor, dataset, 8)]
 
 
 def _inputs_of(graph: Graph, batches: Sequence[Mapping[str, torch.Tensor]]) -> list[dict[str, np.ndarray]]:

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from hf_multimodal.data.whole_files import write_whole
+from hf_multimodal.training.output_folder import BUNDLE_MANIFEST
 
-MANIFEST = "bundle.json"
+MANIFEST = BUNDLE_MANIFEST
 RUNTIMES = ("onnx", "openvino")
 PRECISIONS = ("fp32", "fp16", "int8")
 _FORMAT = 2
+
+
+def is_bundle(model: str) -> bool:
+    """Whether this is the folder of an exported model."""
+    return (Path(model) / MANIFEST).is_file()
 
 
 @dataclass(frozen=True)
@@ -101,4 +107,4 @@ class BundleManifest:
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=2) + "\n")
 
 
-__all__ = ["MANIFEST", "PRECISIONS", "RUNTIMES", "BundleManifest", "GraphInfo", "GraphInput"]
+__all__ = ["MANIFEST", "PRECISIONS", "RUNTIMES", "BundleManifest", "GraphInfo", "GraphInput", "is_bundle"]

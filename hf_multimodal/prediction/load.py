@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from hf_multimodal.prediction.bundle import MANIFEST
+from hf_multimodal.prediction.bundle import is_bundle
 from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.predictor import Limits, MultimodalPredictor, TorchPredictor
 from hf_multimodal.prediction.revision import model_revision
@@ -26,7 +26,7 @@ def open_predictor(
     Raises:
         ValueError: if it holds no model of this package that answers rows.
     """
-    if (Path(model) / MANIFEST).is_file():
+    if is_bundle(model):
         return GraphPredictor(Path(model), limits)
     kind = kind_of_model(model)
     if kind == "pretraining":

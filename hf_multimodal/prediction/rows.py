@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of untrusted bytes to tensors: bounds first, then each row opened by itself, then a batch of any of them."""
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from transformers import BatchFeature
 from hf_multimodal.data.collator import BATCH_OPTIONS, presence_mask
 from hf_multimodal.modeling.audio_opening import AudioError, open_audio
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
-from hf_multimodal.modeling.image_opening import ImageError, open_image
+from hf_multimodal.modeling.image_opening import DEFAULT_MAX_PIXELS, SAFE_FORMATS, ImageError, open_image
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.modeling.series_processing_multimodal import SeriesError
 from hf_multimodal.modeling.video_opening import VideoError, open_video
@@ -54,6 +56,17 @@ class Limits:
     aspect: float = 50.0
     decoded_pixels: int = 2_000_000_000
     image_formats: tuple[str, ...] = ("PNG", "JPEG", "WEBP")
+
+
+# of rows that are the user's own, not a stranger's: all that training reads
+OWN_ROWS = Limits(
+    characters=10**9,
+    pixels=DEFAULT_MAX_PIXELS,
+    seconds=600.0,
+    aspect=math.inf,
+    decoded_pixels=sys.maxsize,
+    image_formats=SAFE_FORMATS,
+)
 
 
 class RowReader:
@@ -156,4 +169,4 @@ class RowReader:
         return self.processor.series_feature_extractor.open(value)
 
 
-__all__ = ["InputError", "Limits", "RowReader"]
+__all__ = ["OWN_ROWS", "InputError", "Limits", "RowReader"]

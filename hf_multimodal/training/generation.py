@@ -158,14 +158,14 @@ def evaluate_generation(
     scores = text_scores(texts, references)
     if output is not None and state.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
-        _write_predictions(output, dataset, texts, references)
+        write_text_predictions(output, dataset, texts, references)
         write_text_page(output, dataset, texts, references, processor.modalities)
         write_whole(output / METRICS, metrics_json(scores))
     state.wait_for_everyone()
     return scores
 
 
-def _write_predictions(
+def write_text_predictions(
     folder: Path, rows: datasets.Dataset, texts: list[str], references: list[list[str]] | None
 ) -> None:
     """Writes a line per row."""
@@ -193,7 +193,7 @@ def predict_texts(
     options.update(num_beams=num_beams, num_samples=num_samples)
     texts = write_texts(loaded, processor, dataset, **options)
     if state.is_main_process:
-        _write_predictions(output, dataset, texts, None)
+        write_text_predictions(output, dataset, texts, None)
         for stale in (METRICS, TEXT_PAGE):  # of other predictions, overwritten now
             (output / stale).unlink(missing_ok=True)
     state.wait_for_everyone()

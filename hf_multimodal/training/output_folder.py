@@ -14,6 +14,7 @@ from hf_multimodal.evaluation.predictions import METRICS, PREDICTIONS
 RUN_FILE = "run_config.yaml"
 CHECKPOINTS = "checkpoints"
 FAULTY_ROWS = "faulty_rows.jsonl"
+BUNDLE_MANIFEST = "bundle.json"  # in the folder of an exported model, which has no weights to load
 TRAINING_LOG = "training_log.json"  # what the Trainer logged, step by step
 
 

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 
+import datasets
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -24,7 +26,7 @@ from hf_multimodal.export.parity import (
     check_parity,
     compare_answers,
 )
-from hf_multimodal.export.run import _LIMITS, PARITY, _write_bundle, export_model
+from hf_multimodal.export.run import PARITY, _write_bundle, export_model
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
@@ -32,6 +34,7 @@ from hf_multimodal.prediction.bundle import MANIFEST, BundleManifest
 from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.prediction.predictor import InputError, TorchPredictor
+from hf_multimodal.prediction.rows import OWN_ROWS
 from hf_multimodal.serving.app import create_app
 from hf_multimodal.training.row_source import RowSource
 from tests.modeling.test_modeling_generation import DECODERS, STRATEGIES
@@ -301,7 +304,7 @@ def test_weights_that_lie_in_a_file_of_their_own(tmp_path, monkeypatch):
 def test_strips_that_training_reads_are_compared_on(saved):
     folder, _ = saved
     row = {"image": Image.new("RGB", (2000, 4))}
-    assert open_predictor(str(folder), limits=_LIMITS).open(row)["image"] is not None
+    assert open_predictor(str(folder), limits=OWN_ROWS).open(row)["image"] is not None
     with pytest.raises(InputError, match="2000 x 4"):
         open_predictor(str(folder)).open(row)
 
@@ -333,7 +336,7 @@ def test_bad_input(saved, tmp_path):
         open_predictor(str(bundle))
     told = json.loads((bundle / MANIFEST).read_text())
     (bundle / MANIFEST).write_text(json.dumps({**told, "format": 99}))
-    with pytest.raises(ValueError, match="has format 99, not 1: export again"):
+    with pytest.raises(ValueError, match="has format 99, not 2: export again"):
         BundleManifest.load(bundle)
     (bundle / MANIFEST).write_text("{")
     with pytest.raises(ValueError, match="no manifest of a bundle"):
@@ -356,6 +359,79 @@ def test_on_the_command_line(saved, tmp_path):
     assert "times smaller" in done.output
     both = CliRunner().invoke(app, [*common, "--output", str(tmp_path / "b"), "--fp16", "--int8"])
     assert "not both" in str(both.exception)
+
+
+def test_bundles_predict_on_the_command_line(saved, tmp_path):
+    folder, rows = saved
+    export_model(str(folder), tmp_path / "bundle", source(rows), limit=2)
+    rows[3]["p"].save(tmp_path / "p.png")
+    table = [{"t": None, "p": rows[3]["p"]}, {"t": "a red square", "p": None}, {"t": "blue", "p": rows[5]["p"]}]
+    datasets.Dataset.from_list(table).to_parquet(tmp_path / "rows.parquet")
+    told, tables = [], []
+    for model in (tmp_path / "bundle", folder):
+        one = ["predict", str(model), "--text", "a", "--image", str(tmp_path / "p.png"), "--top-k", "2"]
+        told.append(json.loads(invoke(*one).output))
+        many = ["--source", str(tmp_path / "rows.parquet"), "--column", "text=t", "--column", "image=p"]
+        invoke("predict", str(model), *many, "--output", str(tmp_path / f"of_{model.name}"))
+        tables.append(pq.read_table(tmp_path / f"of_{model.name}" / "predictions.parquet"))
+    assert [x["label"] for x in told[0]] == [x["label"] for x in told[1]]
+    assert [x["score"] for x in told[0]] == pytest.approx([x["score"] for x in told[1]], abs=TOLERANCE)
+    assert tables[0].schema == tables[1].schema
+    assert tables[0]["prediction"].to_pylist() == tables[1]["prediction"].to_pylist()
+    np.testing.assert_allclose(*(np.array(x["scores"].to_pylist()) for x in tables), atol=TOLERANCE)
+
+
+def test_what_bundles_cannot_do_is_told(saved, tmp_path):
+    folder, rows = saved
+    bundle = tmp_path / "bundle"
+    export_model(str(folder), bundle, source(rows), limit=2)
+    many = ["--source", "scenes", "--column", "text=statement", "--output", str(tmp_path / "o")]
+    for verb in ("evaluate", "embed"):
+        options = ["--modality", "text"] if verb == "embed" else ["--column", "label=label"]
+        with pytest.raises(ValueError, match="an exported bundle, without weights to load: predict, search, serve"):
+            invoke(verb, str(bundle), *many, *options)
+    with pytest.raises(ValueError, match="leave --num-samples out"):
+        invoke("predict", str(bundle), "--text", "a", "--num-samples", "4")
+    with pytest.raises(ValueError, match="A file cannot be read"):
+        invoke("predict", str(bundle), "--image", str(tmp_path / "none.png"))
+    with pytest.raises(InputError, match="does not read audio"):
+        invoke("predict", str(bundle), "--audio", str(bundle / MANIFEST))
+    datasets.Dataset.from_list([{"t": "a"}, {"t": None}]).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match="Row 1: The row is empty"):
+        invoke("predict", str(bundle), "--source", str(tmp_path / "rows.parquet"), "--column", "text=t", *many[-2:])
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.slow
+def test_bundles_write_and_find_on_the_command_line(tmp_path):
+    model, processor = tiny_generation()
+    bundle_of(tmp_path / "b", model, processor, "generation")
+    model.save_pretrained(tmp_path / "m")
+    processor.save_pretrained(tmp_path / "m")
+    datasets.Dataset.from_list([{"t": "a"}, {"t": "blue circle"}]).to_parquet(tmp_path / "rows.parquet")
+    told, tables = [], []
+    for name in ("b", "m"):
+        told.append(json.loads(invoke("predict", str(tmp_path / name), "--text", "a", "--num-beams", "2").output))
+        many = [
+            "--source",
+            str(tmp_path / "rows.parquet"),
+            "--column",
+            "text=t",
+            "--output",
+            str(tmp_path / f"o{name}"),
+        ]
+        invoke("predict", str(tmp_path / name), *many)
+        tables.append(pq.read_table(tmp_path / f"o{name}" / "predictions.parquet"))
+    assert told[0] == told[1]
+    assert tables[0] == tables[1]
+    retrieval = tiny_model(MultimodalForRetrieval, embedding_size=8)
+    bundle_of(tmp_path / "r", retrieval, tiny_processor(), "retrieval")
+    with pytest.raises(ValueError, match="is for retrieval, and predicts no labels: search an index with it"):
+        invoke("predict", str(tmp_path / "r"), "--text", "a")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 @pytest.mark.slow
