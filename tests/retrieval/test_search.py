@@ -181,8 +181,7 @@ def test_adding_and_deleting(embeddings, model_folder, tmp_path):
     with pytest.raises(ValueError, match="There is no id 'item 0' in the index"):
         searcher.collection.delete(["item 0"])
     files = {file.name for file in (tmp_path / "index").iterdir()}
-    assert files == {
-        ".lock",
+    assert files - {".lock"} == {  # which some releases of filelock leave there
         "index.json",
         "vectors-000003",
         *(f"tokens-{n:06d}{ending}" for n in (1, 2) for ending in (".bin", ".places.parquet")),
