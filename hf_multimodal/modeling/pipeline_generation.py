@@ -5,14 +5,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from transformers import GenerationConfig
 from transformers.utils import ModelOutput
 
 from .pipeline_rows import RowPipeline
 
 
-def with_length(options: Mapping[str, Any], longest: int) -> dict[str, Any]:
-    """Adds how long a text may get to arguments of `generate` that do not say it."""
-    given = options.get("generation_config")
+def with_length(options: Mapping[str, Any], longest: int, saved: GenerationConfig | None) -> dict[str, Any]:
+    """Adds how long a text may get to arguments of `generate` where neither they nor the model's own settings say it.
+
+    Args:
+        options: Arguments of `generate`.
+        longest: Most tokens that the decoder can write.
+        saved: The model's settings.
+    """
+    given = options.get("generation_config") or saved
     named = (options.get("max_new_tokens"), options.get("max_length"))
     configured = (getattr(given, "max_new_tokens", None), getattr(given, "max_length", None))
     is_said = any(value is not None for value in (*named, *configured))
@@ -44,7 +51,8 @@ class MultimodalGenerationPipeline(RowPipeline):
     def _forward(self, input_tensors: Mapping[str, Any], **kwargs: Any) -> ModelOutput:  # noqa: ANN401
         batch = self.batch_of(input_tensors)
         longest = self.processor.decoder_tokenizer.model_max_length - 1
-        written = self.model.generate(**batch, **with_length(kwargs, longest))  # type: ignore[operator]  # it writes
+        options = with_length(kwargs, longest, self.model.generation_config)
+        written = self.model.generate(**batch, **options)  # type: ignore[operator]  # it writes
         sequences = getattr(written, "sequences", written)
         rows = len(batch["modality_mask"])
         return ModelOutput(sequences=sequences.view(rows, len(sequences) // rows, -1))

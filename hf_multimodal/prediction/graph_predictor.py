@@ -158,6 +158,11 @@ class GraphPredictor(MultimodalPredictor):
         """Returns scale and bias of cosines; see the base class."""
         return self.manifest.contrastive if self.kind == "retrieval" else super().contrastive()
 
+    @property
+    def generation_config(self) -> GenerationConfig | None:
+        """How it writes where nothing else is asked for; see the base class."""
+        return self._writer.generation_config if self.kind == "generation" else None
+
     def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
         """Writes a text for each row of a batch; see the base class."""
         encoded = EncodedRows(**_tensors(self.call("encoder", batch, len(batch["modality_mask"]))))

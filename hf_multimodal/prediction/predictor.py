@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from jinja2 import TemplateError
-from transformers import StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from hf_multimodal.modeling.modeling_multimodal import MultimodalPreTrainedModel
@@ -189,13 +189,18 @@ class MultimodalPredictor(ABC):
             raise InputError(f"{self.name} writes no texts.")
         if on_text is not None and len(rows) != 1:
             raise InputError("Pieces of text are told of a single row.")
-        options = with_length(options, self.processor.decoder_tokenizer.model_max_length - 1)
+        options = with_length(options, self.processor.decoder_tokenizer.model_max_length - 1, self.generation_config)
         if on_text is not None:
             options["streamer"] = TextPieces(self.processor, on_text)
         if should_stop is not None:
             options["stopping_criteria"] = StoppingCriteriaList([_Stop(should_stop)])
         sequences = self.write(self.reader.batch(rows), options)
         return [text.strip() for text in self.processor.batch_decode(sequences, skip_special_tokens=True)]
+
+    @property
+    def generation_config(self) -> GenerationConfig | None:
+        """How it writes where nothing else is asked for; None of one that does not."""
+        return None
 
     @abstractmethod
     def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
@@ -317,6 +322,11 @@ class TorchPredictor(MultimodalPredictor):
 
     def _placed(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {name: tensor.to(self.device) for name, tensor in batch.items()}
+
+    @property
+    def generation_config(self) -> GenerationConfig | None:
+        """How it writes where nothing else is asked for; see the base class."""
+        return getattr(self.model, "generation_config", None)
 
     def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
         """Writes a text for each row of a batch; see the base class."""

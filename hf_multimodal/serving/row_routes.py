@@ -195,7 +195,9 @@ def generate(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response
     body = asked.body
     names = ("max_new_tokens", "num_beams", "do_sample", "temperature", "top_p")
     options = {name: body[name] for name in names if name in body}
-    options["max_new_tokens"] = min(options.get("max_new_tokens", _longest(service)), _longest(service))
+    longest = _longest(service)
+    saved = getattr(service.predictor.generation_config, "max_new_tokens", None) or longest
+    options["max_new_tokens"] = min(options.get("max_new_tokens", saved), longest)
     if "temperature" in options or "top_p" in options:
         options.setdefault("do_sample", True)
     if body["stream"] and (asked.many or options.get("num_beams", 1) > 1):

@@ -61,7 +61,7 @@ def write_texts(
     if num_samples:
         generation = _drawing(num_samples, generation)
     collator = MultimodalCollator(processor, None, columns)
-    generation = with_length(generation, processor.decoder_tokenizer.model_max_length - 1)
+    generation = with_length(generation, processor.decoder_tokenizer.model_max_length - 1, model.generation_config)
     was_training = model.training
     texts: dict[int, str] = {}
     model.eval()

@@ -30,6 +30,7 @@ from hf_multimodal.export.run import PARITY, _write_bundle, export_model
 from hf_multimodal.modeling.configuration_multimodal import FUSIONS
 from hf_multimodal.modeling.modeling_retrieval import MultimodalForRetrieval
 from hf_multimodal.modeling.modeling_tasks import MultimodalForMultiTask
+from hf_multimodal.modeling.pipeline_generation import MultimodalGenerationPipeline
 from hf_multimodal.prediction.bundle import MANIFEST, BundleManifest
 from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.load import open_predictor
@@ -143,11 +144,15 @@ def test_texts(tmp_path):
 @pytest.mark.slow
 def test_texts_by_the_settings_they_were_saved_with(tmp_path):
     model, processor = tiny_generation()
-    model.generation_config.update(num_beams=3, repetition_penalty=3.0)
+    model.generation_config.update(num_beams=3, repetition_penalty=3.0, max_new_tokens=5, min_new_tokens=5)
     predictor, bundle = bundle_of(tmp_path / "b", model, processor, "generation")
     opened = [predictor.open(row) for row in ROWS]
     plain = predictor.generate(opened, num_beams=1, repetition_penalty=1.0)
     assert bundle.generate(opened) == predictor.generate(opened) != plain
+    batch = predictor.reader.batch(opened)
+    assert bundle.write(batch, {}).shape == predictor.write(batch, {}).shape == (len(ROWS), 6)
+    pipeline = MultimodalGenerationPipeline(model=model, processor=processor)
+    assert [pipeline({"text": "blue"})[0]["generated_text"]] == bundle.generate([predictor.open({"text": "blue"})])
 
 
 @pytest.mark.slow

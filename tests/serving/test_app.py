@@ -442,6 +442,17 @@ def test_texts_whole_and_in_pieces(writing, make_client):
     assert service._running == 0
 
 
+def test_texts_are_as_long_as_the_model_was_saved_to_write(writing, make_client, monkeypatch):
+    asked = []
+    monkeypatch.setattr(writing, "generate", lambda rows, **options: asked.append(options["max_new_tokens"]) or ["a"])
+    client = make_client(writing, max_new_tokens=9)
+    for saved in (None, 3, 1000):
+        monkeypatch.setattr(writing.generation_config, "max_new_tokens", saved)
+        assert client.post("/generate", json={"text": "a"}).status_code == 200
+    assert client.post("/generate", json={"text": "a", "max_new_tokens": 5}).status_code == 200
+    assert asked == [9, 3, 9, 5]
+
+
 @pytest.mark.parametrize(
     ("options", "pointer"),
     [
