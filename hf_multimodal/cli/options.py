@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str, typer.Argument(help="Folder (or Hub id) of a saved model.")]
+Model = Annotated[str, typer.Argument(help="Folder (or Hub id) of a saved model; predict and serve take bundles.")]
 Source = Annotated[
     str | None, typer.Option(help="Rows: folder, file, Hub id or 'scenes'; evaluate takes the run's own by default.")
 ]

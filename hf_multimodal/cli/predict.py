@@ -52,7 +52,7 @@ def predict(
         if is_bundle(model):
             from hf_multimodal.prediction.bundle_rows import answer_row
 
-            told = answer_row(_opened(model, num_samples), row, top_k=top_k, num_beams=num_beams)
+            told = answer_row(_open_bundle(model, num_samples), row, top_k=top_k, num_beams=num_beams)
             typer.echo(json.dumps(told, indent=2))
             return
         if kind_of_model(model) == "generation":
@@ -77,7 +77,7 @@ def predict(
     if is_bundle(model):
         from hf_multimodal.prediction.bundle_rows import answer_rows
 
-        bundle = _opened(model, num_samples)
+        bundle = _open_bundle(model, num_samples)
         count = answer_rows(bundle, rows, output=output, batch_size=batch_size, num_beams=num_beams)
     elif kind_of_model(model) == "generation":
         from hf_multimodal.training.generation import predict_texts
@@ -90,7 +90,7 @@ def predict(
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
 
 
-def _opened(bundle: str, num_samples: int) -> Any:  # noqa: ANN401 (a GraphPredictor)
+def _open_bundle(bundle: str, num_samples: int) -> Any:  # noqa: ANN401 (a GraphPredictor)
     """Opens a bundle, which does not choose among drawn texts, on one process."""
     from hf_multimodal.prediction.load import open_predictor
     from hf_multimodal.prediction.rows import OWN_ROWS

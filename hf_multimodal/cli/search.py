@@ -24,7 +24,9 @@ def search(
     where: Annotated[
         list[str] | None, typer.Option(help="Only items with this value of a stored column: colour=Red.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Where the model is now, if it has moved.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now, if it has moved; or a bundle of it.")
+    ] = None,
 ) -> None:
     """Search by one query; prints the items found as JSON, best first."""
     from hf_multimodal.retrieval.search import Searcher

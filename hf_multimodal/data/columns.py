@@ -19,7 +19,10 @@ NESTED = ("label", "series")  # what several columns of the source may make up
 
 def is_empty(cell: Any) -> bool:  # noqa: ANN401 (any cell)
     """Whether a cell is a structure of nothing, as tables keep an absent picture, sound or series."""
-    return isinstance(cell, Mapping) and all(part is None for name, part in cell.items() if name != "sampling_rate")
+    if not isinstance(cell, Mapping):
+        return False
+    is_file = not {"array", "bytes", "path"}.isdisjoint(cell)  # a rate beside no sound is nothing
+    return all(part is None for name, part in cell.items() if not (is_file and name == "sampling_rate"))
 
 
 class ColumnError(ValueError):

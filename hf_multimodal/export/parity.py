@@ -21,6 +21,10 @@ from hf_multimodal.prediction.predictor import MultimodalPredictor
 
 BATCH = 32
 MATCH = "match head"
+_FIRM: dict[str, Any] = {
+    "do_sample": False,
+    "num_return_sequences": 1,
+}  # whatever the model was saved to do: chance does not compare
 _WARM_UP = 3
 _ROUNDS = 15
 
@@ -127,13 +131,23 @@ def answers(
     for part in parts:
         for predictor, own, rows in zip(predictors, told, part, strict=True):
             if predictor.kind == "generation":
-                own += predictor.generate(rows)
+                own += predictor.generate(rows, **_FIRM)
             elif predictor.kind == "retrieval":
-                pairs = predictor.match_pairs(rows)
-                own += [{**one, MATCH: x} for one, x in zip(predictor.compute(rows), pairs, strict=True)]
+                own += _embedded(predictor, rows)
             else:
                 own += predictor.compute(rows)
     return [_answered(own, references, schema, predictors[0].modalities) for own in told]
+
+
+def _embedded(predictor: MultimodalPredictor, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Embeds rows; of those that have both modalities the match head's word as well."""
+    pairs = [number for number, row in enumerate(rows) if all(row[m] is not None for m in predictor.modalities)]
+    told: list[dict[str, Any]] = list(predictor.compute(rows))
+    if pairs:
+        logits = predictor.match_pairs([rows[number] for number in pairs])
+        for number, logit in zip(pairs, logits, strict=True):
+            told[number] = {**told[number], MATCH: logit}
+    return told
 
 
 def _answered(told: list[Any], references: Any, schema: Any, modalities: Sequence[str]) -> dict[str, Answered]:  # noqa: ANN401
@@ -254,8 +268,9 @@ def measure_speed(
 
 
 def _runner(predictor: MultimodalPredictor, rows: Sequence[Mapping[str, Any]]) -> Callable[[], Any]:
-    run = predictor.generate if predictor.kind == "generation" else predictor.compute
-    return lambda: run(rows)
+    if predictor.kind == "generation":
+        return lambda: predictor.generate(rows, **_FIRM)
+    return lambda: predictor.compute(rows)
 
 
 def _in_turns(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:

@@ -9,9 +9,11 @@ from typing import Any
 import datasets
 import numpy as np
 
-from hf_multimodal.data.columns import ROW_ID, is_empty
+from hf_multimodal.data.columns import ROW_ID, Columns, is_empty, source_name
 from hf_multimodal.data.labels import TaskSchemas, labels_from_config
 from hf_multimodal.evaluation.predictions import METRICS, write_predictions
+from hf_multimodal.evaluation.text_page import TEXT_PAGE
+from hf_multimodal.modeling.configuration_multimodal import check_known
 from hf_multimodal.prediction.predictor import MultimodalPredictor
 from hf_multimodal.prediction.rows import InputError
 from hf_multimodal.training.generation import write_text_predictions
@@ -40,10 +42,15 @@ def answer_row(
         ValueError: if a file cannot be read, the row is not usable, or the model is for retrieval.
     """
     _check_answers(predictor)
-    try:
-        given = {m: value.read_bytes() if isinstance(value, Path) else value for m, value in row.items()}
-    except OSError as error:
-        raise ValueError(f"A file cannot be read ({error}).") from error
+    for modality in row:
+        check_known("modality of this model", modality, predictor.modalities)
+    given = dict(row)
+    for modality, value in row.items():
+        if isinstance(value, Path):
+            try:
+                given[modality] = value.read_bytes()
+            except OSError as error:
+                raise ValueError(f"The {modality} {str(value)!r} cannot be read ({error}).") from error
     opened = predictor.open(given)
     if predictor.kind == "generation":
         return [{"generated_text": predictor.generate([opened], **options)[0]}]
@@ -60,6 +67,8 @@ def answer_rows(
 ) -> int:
     """Writes `predictions.parquet` for rows that need no labels, and returns how many there are.
 
+    It holds what `predict_rows` or `predict_texts` write of the model, without the weights of its fusion.
+
     Args:
         predictor: A model or bundle that predicts or writes.
         rows: The rows.
@@ -71,9 +80,9 @@ def answer_rows(
         ValueError: if a row is not usable, or the model is for retrieval.
     """
     _check_answers(predictor)
-    dataset = rows.load(with_labels=False, text_lists=predictor.kind == "generation")
+    dataset = rows.load(with_labels=False)
     told: list[Any] = []
-    for opened in open_rows(predictor, dataset, batch_size):
+    for opened in open_rows(predictor, dataset, batch_size, rows.columns):
         told += predictor.generate(opened, **options) if predictor.kind == "generation" else predictor.compute(opened)
     if predictor.kind == "generation":
         write_text_predictions(output, dataset, told, None)
@@ -83,35 +92,39 @@ def answer_rows(
         logits = {name: np.stack([one[name] for one in told]) for name in names}
         several = logits if isinstance(schema, TaskSchemas) else logits[""]
         write_predictions(output, row_ids=dataset[ROW_ID], logits=several, schema=schema)
-    (output / METRICS).unlink(missing_ok=True)  # of other predictions, overwritten now
+    for stale in (METRICS, TEXT_PAGE):  # of other predictions, overwritten now
+        (output / stale).unlink(missing_ok=True)
     return len(told)
 
 
-def open_rows(predictor: MultimodalPredictor, dataset: datasets.Dataset, size: int) -> Iterator[list[dict[str, Any]]]:
+def open_rows(
+    predictor: MultimodalPredictor, dataset: datasets.Dataset, size: int, columns: Columns | None = None
+) -> Iterator[list[dict[str, Any]]]:
     """Opens the rows of a dataset, some at a time.
 
     Args:
         predictor: Whose rows they become.
         dataset: Modality -> column; of several texts of a row the first one counts.
         size: Rows at a time.
+        columns: The user's own names of the columns, for errors.
 
     Raises:
-        InputError: naming the row and what is wrong with it.
+        InputError: naming the row and the column.
     """
     for start in range(0, len(dataset), size):
         numbers = range(start, min(start + size, len(dataset)))
-        yield [_opened(predictor, dataset[number], number) for number in numbers]
+        yield [_opened_row(predictor, dataset[number], columns) for number in numbers]
 
 
-def _opened(predictor: MultimodalPredictor, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _opened_row(predictor: MultimodalPredictor, row: Mapping[str, Any], columns: Columns | None) -> dict[str, Any]:
     cells: dict[str, Any] = {m: row.get(m) for m in predictor.modalities}
     if isinstance(cells.get("text"), list):
-        cells["text"] = cells["text"][0]
+        cells["text"] = next(iter(cells["text"]), None)
     try:
         return predictor.open({m: None if is_empty(x) else x for m, x in cells.items()})
     except InputError as error:
-        column = f", {error.modality}" if error.modality else ""
-        raise InputError(f"Row {number}{column}: {error}", error.modality) from error
+        column = f", column {source_name(columns, error.modality)!r}" if error.modality else ""
+        raise InputError(f"Row {row.get(ROW_ID)!r}{column}: {error}", error.modality) from error
 
 
 def _check_answers(predictor: MultimodalPredictor) -> None:

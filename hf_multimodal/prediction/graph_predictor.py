@@ -12,16 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoConfig, AutoProcessor, GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from hf_multimodal.modeling.configuration_multimodal import TOWER_INPUTS
 from hf_multimodal.modeling.modeling_outputs import TowerOutput
 from hf_multimodal.prediction.bundle import BundleManifest, GraphInfo
 from hf_multimodal.prediction.graph_writer import EncodedRows, GraphForGeneration
-from hf_multimodal.prediction.predictor import Encoded, Limits, MultimodalPredictor, Outputs
+from hf_multimodal.prediction.predictor import Encoded, InputError, Limits, MultimodalPredictor, Outputs
 from hf_multimodal.prediction.revision import hash_files
 
 _FILES = ("*.onnx", "*.onnx.data", "*.xml", "*.bin", "config.json", "processor_config.json", "tokenizer*.json")
-_FILES_OF_WRITERS = (*_FILES, "generation_config.json")
+_FILES_OF_WRITERS = (*_FILES, GENERATION_CONFIG_NAME)
+# what reads the prompt again, runs a second model or the towers once more
+_NEEDS_MODEL = (
+    "assistant_early_exit",
+    "assistant_model",
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "guidance_scale",
+)
 Run = Callable[[Mapping[str, np.ndarray]], list[np.ndarray]]
 
 
@@ -108,6 +117,8 @@ class GraphPredictor(MultimodalPredictor):
             for name, graph in own.graphs.items()
         }
         if own.kind == "generation":
+            if not (folder / GENERATION_CONFIG_NAME).is_file():
+                raise ValueError(f"The bundle {str(folder)!r} lacks its {GENERATION_CONFIG_NAME}: export again.")
             settings = GenerationConfig.from_pretrained(folder)
             self._writer: Any = GraphForGeneration(self.config, settings, self._step)
 
@@ -141,10 +152,15 @@ class GraphPredictor(MultimodalPredictor):
         if self.kind != "retrieval":
             return super().encode(batch)
         encoded = {}
-        for modality in self.modalities:
-            if given := [batch[name] for name in TOWER_INPUTS[modality] if name in batch]:
-                told = self.call(modality, batch, len(given[0]))
-                encoded[modality] = Encoded(told.pop("embedding"), TowerOutput(**_tensors(told)))
+        for place, modality in enumerate(self.modalities):
+            given = [batch[name] for name in TOWER_INPUTS[modality] if name in batch]
+            if not given:
+                continue
+            told = self.call(modality, batch, len(given[0]))
+            if "modality_mask" in batch:  # the graph takes every row to have it
+                lacking = ~np.asarray(batch["modality_mask"])[:, place]
+                told = {name: np.where(_column(lacking, x.ndim), np.zeros_like(x), x) for name, x in told.items()}
+            encoded[modality] = Encoded(told.pop("embedding"), TowerOutput(**_tensors(told)))
         return encoded
 
     def match(self, towers: Mapping[str, TowerOutput]) -> np.ndarray:
@@ -164,12 +180,23 @@ class GraphPredictor(MultimodalPredictor):
         return self._writer.generation_config if self.kind == "generation" else None
 
     def write(self, batch: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
-        """Writes a text for each row of a batch; see the base class."""
+        """Writes a text for each row of a batch; see the base class.
+
+        Raises:
+            InputError: if an option needs more than the graphs.
+        """
+        for name in _NEEDS_MODEL:
+            if (options.get(name) or getattr(self.generation_config, name, None)) not in (None, 0, 1):
+                raise InputError(f"A bundle cannot write with {name}: leave it out, or serve the model.")
         encoded = EncodedRows(**_tensors(self.call("encoder", batch, len(batch["modality_mask"]))))
         return self._writer.generate(encoder_outputs=encoded, attention_mask=encoded.mask, **options)
 
     def _step(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return _tensors(self.call("decoder", tensors, len(tensors["decoder_input_ids"])))
+
+
+def _column(rows: np.ndarray, ndim: int) -> np.ndarray:
+    return rows.reshape(-1, *[1] * (ndim - 1))
 
 
 def _tensors(outputs: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

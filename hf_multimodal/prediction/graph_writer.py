@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The decoder of a bundle as a model of transformers, so that `generate` writes with it by any strategy.
+"""The decoder of a bundle as a model of transformers, so that its `generate` writes.
 
 Shapes: B rows, L fused tokens, N layers of the decoder, A attention heads, P tokens read before, D width of a head,
 V tokens of the vocabulary.
@@ -89,9 +89,10 @@ class GraphForGeneration(PreTrainedModel, GenerationMixin):
             **kwargs: Not read.
 
         Raises:
-            ValueError: if a text does not begin as the model's texts do.
+            ValueError: if a text does not begin as the model's texts do, or one of the two is missing.
         """
-        assert encoder_outputs is not None and decoder_input_ids is not None  # noqa: PT018 (both are `generate`'s)
+        if encoder_outputs is None or decoder_input_ids is None:
+            raise ValueError("A bundle's decoder reads decoder_input_ids and encoder_outputs: give both.")
         given: Any = cache if cache is not None else past_key_values
         whole = EncoderDecoderCache(DynamicCache(), DynamicCache()) if given is None else given
         scores = [
@@ -108,7 +109,8 @@ class GraphForGeneration(PreTrainedModel, GenerationMixin):
             logits, new = encoded.logits, encoded.past
         else:
             layers = cache.layers[: encoded.past.shape[1] // 2]  # a cache may have been made for more
-            past = torch.stack([x for layer in layers for x in (layer.keys, layer.values)], dim=1)
+            length = int(cache.get_seq_length())  # those of a fixed size have room beyond it
+            past = torch.stack([x[..., :length, :] for layer in layers for x in (layer.keys, layer.values)], dim=1)
             told = self.step({"decoder_input_ids": token, "past": past, "cross": encoded.cross, "mask": encoded.mask})
             logits, new = told["logits"], told["new"]
         for layer, (keys, values) in enumerate(zip(new[:, ::2].unbind(1), new[:, 1::2].unbind(1), strict=True)):

@@ -162,8 +162,11 @@ class MultimodalPredictor(ABC):
         """Scores each opened row's two modalities by the match head: (B,) logits.
 
         Raises:
-            InputError: if the model is not for retrieval.
+            InputError: if the model is not for retrieval, or a row lacks one of them.
         """
+        for number, row in enumerate(rows):
+            if missing := [m for m in self.modalities if row[m] is None]:
+                raise InputError(f"Pairs have both modalities; row {number} lacks {', '.join(missing)}.", missing[0])
         return self.match({m: encoded.tower for m, encoded in self.encode(self.reader.batch(rows)).items()})
 
     def generate(

@@ -74,7 +74,7 @@ def evaluate_retrieval(
     processes each reranks its share of the queries.
 
     Args:
-        model: Folder or Hub id.
+        model: Folder or Hub id; a bundle's folder will do.
         rows: The pairs.
         rerank: How many candidates of each query the match head puts into a new order; 0 reranks none. Metrics after
             it are named `reranked_...`.

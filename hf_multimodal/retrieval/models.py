@@ -1,6 +1,6 @@
 # Copyright 2026 The hf_multimodal authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Loading a retrieval model."""
+"""Loading a retrieval model, or opening one or a bundle of it."""
 
 from typing import cast
 

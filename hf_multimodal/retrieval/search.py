@@ -71,7 +71,7 @@ class Searcher:
             index: Folder of the collection.
             model: Where its model, or a bundle exported from it, is now, or what was opened there; None takes where the
                 model was when the rows were embedded.
-            device: Where the model runs; None takes an accelerator if there is one.
+            device: Where a model that is opened here runs; None takes an accelerator if there is one.
             **options: Of the backend (Milvus: `token`).
 
         Raises:

@@ -3,6 +3,7 @@
 """`/predict`, `/embed`, `/search` and `/generate`, as far as the model's head can."""
 
 import base64
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -195,14 +196,14 @@ def generate(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response
     body = asked.body
     names = ("max_new_tokens", "num_beams", "do_sample", "temperature", "top_p")
     options = {name: body[name] for name in names if name in body}
-    longest = _longest(service)
-    saved = getattr(service.predictor.generation_config, "max_new_tokens", None) or longest
-    options["max_new_tokens"] = min(options.get("max_new_tokens", saved), longest)
+    options["max_new_tokens"] = min(options.get("max_new_tokens", _saved_length(service)), _longest(service))
+    options["num_return_sequences"] = 1
     if "temperature" in options or "top_p" in options:
         options.setdefault("do_sample", True)
     if body["stream"] and (asked.many or options.get("num_beams", 1) > 1):
         raise InputError("Streams are of one row, without beams: leave rows, num_beams or stream out.")
     if body["stream"]:
+        options["num_beams"] = 1  # whatever the model was saved with
         pieces = service.stream(asked.opened[0], options, asked.deadline)
         response = Response(_events(service, pieces), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"  # of proxies
@@ -214,6 +215,11 @@ def generate(service: Service, asked: Asked) -> Any:  # noqa: ANN401 (a response
 def _longest(service: Service) -> int:
     own = service.predictor.processor.decoder_tokenizer.model_max_length - 1
     return min(own, service.settings.max_new_tokens)
+
+
+def _saved_length(service: Service) -> int:
+    saved: Any = service.predictor.generation_config
+    return saved.max_new_tokens or (saved.max_length or sys.maxsize) - 1  # the latter counts the token that starts
 
 
 def _events(service: Service, pieces: Iterator[str]) -> Iterator[str]:

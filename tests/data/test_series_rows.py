@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hf_multimodal.data.collator import MultimodalCollator, RowError, check_rows
-from hf_multimodal.data.columns import flatten_columns, source_name
+from hf_multimodal.data.columns import flatten_columns, is_empty, source_name
 from hf_multimodal.data.label_inference import column_values
 from hf_multimodal.data.labels import LabelError, LabelSchema, TaskSchemas, check_labels, labels_from_config
 from hf_multimodal.data.loading import load_rows
@@ -93,6 +93,22 @@ def test_bad_series_are_named(trace, message):
     )
     with pytest.raises(RowError, match=message):
         check_rows(rows, collator([[[1.0, 2.0]]], columns))
+
+
+@pytest.mark.parametrize(
+    ("cell", "empty"),
+    [
+        ({"bytes": None, "path": None}, True),
+        ({"array": None, "path": None, "sampling_rate": 16000}, True),
+        ({"bytes": b"", "path": None}, False),
+        ({"age": None, "fare": None}, True),
+        ({"sampling_rate": 44100.0, "age": None}, False),  # a column of a table that has this name
+        (None, False),
+        ("", False),
+    ],
+)
+def test_structures_of_nothing(cell, empty):
+    assert is_empty(cell) is empty
 
 
 def test_names_of_columns():

@@ -36,6 +36,7 @@ from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.load import open_predictor
 from hf_multimodal.prediction.predictor import InputError, TorchPredictor
 from hf_multimodal.prediction.rows import OWN_ROWS
+from hf_multimodal.retrieval.evaluate import evaluate_retrieval
 from hf_multimodal.serving.app import create_app
 from hf_multimodal.training.row_source import RowSource
 from tests.modeling.test_modeling_generation import DECODERS, STRATEGIES
@@ -117,6 +118,28 @@ def test_search(tmp_path):
     assert bundle.contrastive() == pytest.approx(predictor.contrastive())
     pairs = [predictor.open(row) for row in (ROWS[0], ROWS[3])]
     np.testing.assert_allclose(bundle.match_pairs(pairs), predictor.match_pairs(pairs), atol=TOLERANCE)
+    opened = [predictor.open(row) for row in ROWS]
+    batch = predictor.reader.batch(opened)
+    for modality, own in predictor.encode(batch).items():  # those of rows that lack it are zero
+        np.testing.assert_allclose(bundle.encode(batch)[modality].vectors, own.vectors, atol=TOLERANCE)
+    for one in (predictor, bundle):
+        with pytest.raises(InputError, match="Pairs have both modalities; row 1 lacks image"):
+            one.match_pairs(opened)
+
+
+@pytest.mark.slow
+def test_search_among_rows_that_lack_a_modality(tmp_path):
+    model, processor = tiny_model(MultimodalForRetrieval, embedding_size=8), tiny_processor()
+    model.save_pretrained(tmp_path / "m")
+    processor.save_pretrained(tmp_path / "m")
+    pictures, words = tiny_pictures(20, seed=3), "red blue square circle a".split()
+    rows = [{"t": f"{words[i % 5]} {words[i // 5]}", "p": picture} for i, picture in enumerate(pictures)]
+    rows += [{"t": None, "p": picture} for picture in pictures[:12]] + [{"t": "a", "p": None}]  # alone in its batch
+    own = RowSource(rows, None, {"text": "t", "image": "p"})
+    report = export_model(str(tmp_path / "m"), tmp_path / "b", own)
+    assert report["parity"][0]["rows"] == 20
+    scores = [evaluate_retrieval(str(tmp_path / name), own, rerank=5) for name in "mb"]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-9)
 
 
 @pytest.mark.slow
@@ -139,6 +162,24 @@ def test_texts(tmp_path):
     assert len(asked) == 3
     with pytest.raises(InputError, match="of a single row"):
         bundle.generate(opened, on_text=pieces.append)
+    with pytest.raises(InputError, match="cannot write with encoder_no_repeat_ngram_size: leave it out"):
+        bundle.generate(opened, encoder_no_repeat_ngram_size=2)
+    plain = bundle.generate(opened, max_new_tokens=8)
+    assert bundle.generate(opened, max_new_tokens=8, cache_implementation="static") == plain
+    (tmp_path / "b" / "generation_config.json").unlink()
+    with pytest.raises(ValueError, match="lacks its generation_config.json: export again"):
+        GraphPredictor(tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_what_draws_is_compared_without_chance(tmp_path):
+    model, processor = tiny_generation()
+    model.generation_config.update(do_sample=True, num_return_sequences=2, temperature=2.0)
+    model.save_pretrained(tmp_path / "m")
+    processor.save_pretrained(tmp_path / "m")
+    rows = RowSource([{"t": "a", "l": "b"}, {"t": "blue", "l": "b"}], None, {"text": "t", "label": "l"})
+    report = export_model(str(tmp_path / "m"), tmp_path / "b", rows)
+    assert report["parity"][0]["agreement"] == 1.0
 
 
 @pytest.mark.slow
@@ -397,13 +438,17 @@ def test_what_bundles_cannot_do_is_told(saved, tmp_path):
             invoke(verb, str(bundle), *many, *options)
     with pytest.raises(ValueError, match="leave --num-samples out"):
         invoke("predict", str(bundle), "--text", "a", "--num-samples", "4")
-    with pytest.raises(ValueError, match="A file cannot be read"):
+    with pytest.raises(ValueError, match="The image '.*none.png' cannot be read"):
         invoke("predict", str(bundle), "--image", str(tmp_path / "none.png"))
-    with pytest.raises(InputError, match="does not read audio"):
+    with pytest.raises(ValueError, match="Unknown modality of this model 'audio'"):
         invoke("predict", str(bundle), "--audio", str(bundle / MANIFEST))
-    datasets.Dataset.from_list([{"t": "a"}, {"t": None}]).to_parquet(tmp_path / "rows.parquet")
-    with pytest.raises(InputError, match="Row 1: The row is empty"):
-        invoke("predict", str(bundle), "--source", str(tmp_path / "rows.parquet"), "--column", "text=t", *many[-2:])
+    table = {"k": ["x", "y"], "t": ["a", None], "p": [None, {"bytes": b"none", "path": None}]}
+    datasets.Dataset.from_dict(table).to_parquet(tmp_path / "rows.parquet")
+    given = ["--source", str(tmp_path / "rows.parquet"), "--column", "id=k", "--column", "text=t", *many[-2:]]
+    with pytest.raises(InputError, match="Row 'y': The row is empty"):
+        invoke("predict", str(bundle), *given)
+    with pytest.raises(InputError, match="Row 'y', column 'p': "):
+        invoke("predict", str(bundle), *given, "--column", "image=p")
     assert not (tmp_path / "o").exists()
 
 
@@ -427,6 +472,9 @@ def test_bundles_write_and_find_on_the_command_line(tmp_path):
         ]
         invoke("predict", str(tmp_path / name), *many)
         tables.append(pq.read_table(tmp_path / f"o{name}" / "predictions.parquet"))
+        (tmp_path / f"o{name}" / "texts.html").write_text("of earlier ones")
+        invoke("predict", str(tmp_path / name), *many, "--overwrite")
+        assert [file.name for file in (tmp_path / f"o{name}").iterdir()] == ["predictions.parquet"]
     assert told[0] == told[1]
     assert tables[0] == tables[1]
     retrieval = tiny_model(MultimodalForRetrieval, embedding_size=8)

@@ -2,39 +2,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Places are handed on in the order in which threads came; who gives up waiting takes none."""
 
+import queue
+import subprocess
+import sys
 import threading
+
+import pytest
 
 from hf_multimodal.serving.turns import Turns
 
 
-def waiting(turns, count):
+def waits(turns, count):
     """Whether so many threads wait, after as long as that takes."""
     event = threading.Event()
-    for _ in range(1000):
-        if len(turns._waiting) == count:
-            return True
-        event.wait(0.01)
-    return False
+    return any(len(turns._waiting) == count or event.wait(0.01) for _ in range(1000))
 
 
-def test_in_order_of_arrival():
-    turns, came = Turns(1), []
+def test_whoever_waits_comes_before_a_newcomer():
+    turns, came, go = Turns(1), queue.Queue(), [threading.Event() for _ in range(4)]
     assert turns.acquire(0)
 
-    def wait(number):
+    def take(number):
         assert turns.acquire(30)
-        came.append(number)
+        came.put(number)
+        go[number].wait(30)
         turns.release()
 
-    threads = [threading.Thread(target=wait, args=(number,)) for number in range(5)]
+    threads = [threading.Thread(target=take, args=(number,), daemon=True) for number in range(len(go))]
     for number, thread in enumerate(threads):
         thread.start()
-        assert waiting(turns, number + 1)
-    assert not turns.acquire(0)  # a newcomer does not overtake
+        assert waits(turns, number + 1)
     turns.release()
+    assert not turns.acquire(0)  # handed on to the first, even if that thread does not run yet
+    for number, event in enumerate(go):
+        assert came.get(timeout=30) == number
+        event.set()
     for thread in threads:
         thread.join(30)
-    assert came == [0, 1, 2, 3, 4]
     assert turns.acquire(0)
 
 
@@ -49,3 +53,17 @@ def test_who_gives_up_takes_no_place():
     assert turns.acquire(0)
     assert turns.acquire(0)
     assert not turns.acquire(0)
+
+
+@pytest.mark.slow
+def test_full_collections_leave_out_what_was_loaded():
+    code = (
+        "import gc, sys; from hf_multimodal.serving.run import avoid_pauses\n"
+        "there = len(gc.get_objects()); avoid_pauses()\n"
+        "print(there, gc.get_freeze_count(), len(gc.get_objects()), sys.getswitchinterval())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there, frozen, watched, seconds = done.stdout.split()
+    assert int(frozen) > 0.9 * int(there) > 100_000
+    assert int(watched) < 0.1 * int(there)
+    assert float(seconds) == pytest.approx(0.001)
