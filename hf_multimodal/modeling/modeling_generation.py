@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_decoder import DecoderLike, decoder_fields
 from .configuration_multimodal import TOWER_INPUTS, MultimodalConfig
-from .modeling_decoder import CACHE, FusionDecoder, shift_right, text_loss
+from .modeling_decoder import CACHE, FusionDecoder, read_by_decoder, shift_right, text_loss
 from .modeling_multimodal import MultimodalModel, MultimodalWithHead
 from .modeling_outputs import MultimodalModelOutput
 from .modeling_pretrained_towers import load_decoder
@@ -106,6 +106,13 @@ class MultimodalForConditionalGeneration(MultimodalWithHead, GenerationMixin):
             given = {name: kwargs.pop(name) for name in _ENCODER_INPUTS if name in kwargs}
             kwargs["encoder_outputs"] = self.model(**given)
         return super().generate(inputs, generation_config, **kwargs)
+
+    def _prepare_static_cache(self, **kwargs: Any) -> Cache:  # type: ignore[override]  # noqa: ANN401
+        """Makes a cache of a fixed size, with room for the pooled vector, which the decoder reads, too."""
+        given = kwargs.pop("model_kwargs")
+        tokens, _ = read_by_decoder(_as_output(given["encoder_outputs"]))
+        made: Any = super()  # typed as of some of transformers' own models only
+        return made._prepare_static_cache(**kwargs, model_kwargs={**given, "encoder_outputs": (tokens,)})
 
     @can_return_tuple
     def forward(

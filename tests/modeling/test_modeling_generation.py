@@ -164,6 +164,22 @@ def test_gradient_checkpointing_gives_the_same_gradients():
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
+def test_a_cache_of_a_fixed_size_changes_nothing(decoder):
+    model, batch = writer(decoder), tiny_batch()
+    for options in ({}, {"num_beams": 3}):
+        written = model.generate(**batch, max_new_tokens=8, **options)
+        fixed = model.generate(**batch, max_new_tokens=8, cache_implementation="static", **options)
+        assert fixed.tolist() == written.tolist()
+
+
+def test_drafts_of_other_models_and_of_the_text_itself_change_nothing():
+    model, one = writer(), {name: x[:1] for name, x in tiny_batch().items()}
+    written = model.generate(**one, max_new_tokens=8).tolist()
+    assert model.generate(**one, max_new_tokens=8, assistant_model=writer("gpt2")).tolist() == written
+    assert model.generate(**one, max_new_tokens=8, prompt_lookup_num_tokens=2).tolist() == written
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_saved_and_loaded(decoder, tmp_path):
     model, batch = writer(decoder), tiny_batch(labels=LABELS)
     model.save_pretrained(tmp_path)
