@@ -100,6 +100,15 @@ def test_scores_and_why(serve, open_page, tmp_path, predictor):
     assert page.complaints == []
 
 
+def test_what_cannot_say_why_offers_none(serve, open_page, predictor, monkeypatch):
+    page = open_page(serve())
+    page.wait_for_selector("#explain", state="visible")
+    monkeypatch.setattr(predictor, "explains", False)  # as of a bundle
+    page = open_page(serve())
+    page.wait_for_selector("#actions", state="visible")
+    assert not page.is_visible("#explain-part")
+
+
 def test_what_is_wrong_is_said(serve, open_page, tmp_path):
     folder = files(tmp_path)
     page = open_page(serve())
