@@ -21,10 +21,8 @@ from hf_multimodal.prediction.predictor import MultimodalPredictor
 
 BATCH = 32
 MATCH = "match head"
-_FIRM: dict[str, Any] = {
-    "do_sample": False,
-    "num_return_sequences": 1,
-}  # whatever the model was saved to do: chance does not compare
+# whatever the model was saved to do: what chance writes does not compare
+_FIRM: dict[str, Any] = {"do_sample": False, "num_return_sequences": 1}
 _WARM_UP = 3
 _ROUNDS = 15
 

@@ -81,6 +81,7 @@ def answer_rows(
     """
     _check_answers(predictor)
     dataset = rows.load(with_labels=False)
+    options = {**options, "num_return_sequences": 1}
     told: list[Any] = []
     for opened in open_rows(predictor, dataset, batch_size, rows.columns):
         told += predictor.generate(opened, **options) if predictor.kind == "generation" else predictor.compute(opened)
