@@ -15,7 +15,7 @@ from tests.tiny import tiny_model, tiny_processor
 
 @pytest.mark.slow
 def test_two_replicas(tmp_path):
-    ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "hf_multimodal[ray]"')
+    import ray
     from ray import serve
 
     from hf_multimodal.serving.ray_deployment import build_ray_app
