@@ -5,6 +5,7 @@
 Shapes: B rows, L tokens, H width.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def _open_onnx(file: Path, cpu_only: bool) -> Run:
 
 def _open_openvino(file: Path, precision: str) -> Run:
     try:
-        import openvino
+        core = _openvino_core()
     except ImportError as error:
         raise ImportError('OpenVINO bundles are run by openvino: pip install "hf_multimodal[openvino]".') from error
     options: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
     if precision != "fp16":  # else it computes in bfloat16 where the processor can
         options["INFERENCE_PRECISION_HINT"] = "f32"
     try:
-        compiled = openvino.Core().compile_model(file, "CPU", options)
+        compiled = core.compile_model(file, "CPU", options)
     except RuntimeError as error:
         raise ValueError(f"The graph {str(file)!r} cannot be read ({error}): export again.") from error
 
@@ -86,6 +87,18 @@ def _open_openvino(file: Path, precision: str) -> Run:
         return [results[output] for output in compiled.outputs]
 
     return run
+
+
+@functools.cache
+def _openvino_core() -> Any:  # noqa: ANN401 (an openvino.Core)
+    """Makes what compiles graphs, once a process.
+
+    Each core gives the thread another stack for the handlers of signals; several that end in the order in which they
+    were made leave it one that is gone, and the next signal ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 class GraphPredictor(MultimodalPredictor):
