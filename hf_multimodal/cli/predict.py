@@ -43,25 +43,11 @@ def predict(
     """Predict one row (--text, --image, …), printed as JSON, or many (--source) into parquet (--output)."""
     row = one_row(text=text, image=image, audio=audio, video=video, series=series)
     modalities = "--text, --image, --audio, --video, --series"
+    writing: dict[str, Any] = {"num_beams": num_beams, "num_samples": num_samples}
     if source is None:
         if not row:
             raise ValueError(f"Nothing to predict: give {modalities} for one row, or --source for many.")
-        from hf_multimodal.prediction.bundle import is_bundle
-        from hf_multimodal.training.inference import kind_of_model, predict_row
-
-        if is_bundle(model):
-            from hf_multimodal.prediction.bundle_rows import answer_row
-
-            told = answer_row(_open_bundle(model, num_samples), row, top_k=top_k, num_beams=num_beams)
-            typer.echo(json.dumps(told, indent=2))
-            return
-        if kind_of_model(model) == "generation":
-            from hf_multimodal.training.generation import predict_text
-
-            written = predict_text(model, row, num_beams=num_beams, num_samples=num_samples)
-            typer.echo(json.dumps(written, indent=2))
-            return
-        typer.echo(json.dumps(predict_row(model, row, top_k=top_k), indent=2))
+        typer.echo(json.dumps(_predict_one(model, row, top_k, writing), indent=2))
         return
     if row:
         raise ValueError(f"Give --source for many rows, or {modalities} for one, not both.")
@@ -69,34 +55,53 @@ def predict(
         raise ValueError("Say where the predictions go: --output FOLDER.")
     from accelerate import PartialState
 
-    from hf_multimodal.prediction.bundle import is_bundle
-    from hf_multimodal.training.inference import RowSource, kind_of_model, predict_rows
+    from hf_multimodal.training.inference import RowSource
 
     check_results_folder(output, overwrite)
     rows = RowSource.for_model(model, source=source, split=split, columns=column)
-    if is_bundle(model):
-        from hf_multimodal.prediction.bundle_rows import answer_rows
-
-        bundle = _open_bundle(model, num_samples)
-        count = answer_rows(bundle, rows, output=output, batch_size=batch_size, num_beams=num_beams)
-    elif kind_of_model(model) == "generation":
-        from hf_multimodal.training.generation import predict_texts
-
-        options = {"batch_size": batch_size, "num_beams": num_beams, "num_samples": num_samples}
-        count = predict_texts(model, rows, output=output, **options)
-    else:
-        count = predict_rows(model, rows, output=output, batch_size=batch_size)
+    count = _predict_many(model, rows, output, batch_size, writing)
     if PartialState().is_main_process:
         typer.echo(f"Predicted {count} rows into {output / 'predictions.parquet'}")
 
 
-def _open_bundle(bundle: str, num_samples: int) -> Any:  # noqa: ANN401 (a GraphPredictor)
+def _predict_one(model: str, row: dict[str, Any], top_k: int, writing: dict[str, Any]) -> Any:  # noqa: ANN401 (for JSON)
+    from hf_multimodal.training.inference import kind_of_model, predict_row
+    from hf_multimodal.training.output_folder import is_bundle
+
+    if is_bundle(model):
+        from hf_multimodal.prediction.bundle_rows import answer_row
+
+        return answer_row(_open_bundle(model, writing), row, top_k=top_k, num_beams=writing["num_beams"])
+    if kind_of_model(model) == "generation":
+        from hf_multimodal.training.generation import predict_text
+
+        return predict_text(model, row, **writing)
+    return predict_row(model, row, top_k=top_k)
+
+
+def _predict_many(model: str, rows: Any, output: Path, batch_size: int, writing: dict[str, Any]) -> int:  # noqa: ANN401
+    from hf_multimodal.training.inference import kind_of_model, predict_rows
+    from hf_multimodal.training.output_folder import is_bundle
+
+    where: dict[str, Any] = {"output": output, "batch_size": batch_size}
+    if is_bundle(model):
+        from hf_multimodal.prediction.bundle_rows import answer_rows
+
+        return answer_rows(_open_bundle(model, writing), rows, **where, num_beams=writing["num_beams"])
+    if kind_of_model(model) == "generation":
+        from hf_multimodal.training.generation import predict_texts
+
+        return predict_texts(model, rows, **where, **writing)
+    return predict_rows(model, rows, **where)
+
+
+def _open_bundle(bundle: str, writing: dict[str, Any]) -> Any:  # noqa: ANN401 (a GraphPredictor)
     """Opens a bundle, which does not choose among drawn texts, on one process."""
     from hf_multimodal.prediction.load import open_predictor
     from hf_multimodal.prediction.rows import OWN_ROWS
     from hf_multimodal.training.inference import process_state
 
-    if num_samples:
+    if writing["num_samples"]:
         raise ValueError("A bundle does not choose among drawn texts: leave --num-samples out, or give the model.")
     if process_state().num_processes > 1:
         raise ValueError("A bundle predicts on one process: start hf-multimodal without a launcher.")

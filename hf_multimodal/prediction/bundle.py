@@ -17,11 +17,6 @@ PRECISIONS = ("fp32", "fp16", "int8")
 _FORMAT = 2
 
 
-def is_bundle(model: str) -> bool:
-    """Whether this is the folder of an exported model."""
-    return (Path(model) / MANIFEST).is_file()
-
-
 @dataclass(frozen=True)
 class GraphInput:
     """An input of a graph.
@@ -107,4 +102,4 @@ class BundleManifest:
         write_whole(folder / MANIFEST, json.dumps(asdict(self), indent=2) + "\n")
 
 
-__all__ = ["MANIFEST", "PRECISIONS", "RUNTIMES", "BundleManifest", "GraphInfo", "GraphInput", "is_bundle"]
+__all__ = ["MANIFEST", "PRECISIONS", "RUNTIMES", "BundleManifest", "GraphInfo", "GraphInput"]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from hf_multimodal.prediction.bundle import is_bundle
 from hf_multimodal.prediction.graph_predictor import GraphPredictor
 from hf_multimodal.prediction.predictor import Limits, MultimodalPredictor, TorchPredictor
 from hf_multimodal.prediction.revision import model_revision
 from hf_multimodal.training.inference import kind_of_model, load_model
+from hf_multimodal.training.output_folder import is_bundle
 
 
 def open_predictor(

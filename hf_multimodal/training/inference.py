@@ -29,7 +29,7 @@ from hf_multimodal.modeling.pipeline_multimodal import MultimodalClassificationP
 from hf_multimodal.modeling.processing_multimodal import MultimodalProcessor
 from hf_multimodal.training.arguments import MultimodalTrainingArguments
 from hf_multimodal.training.feature_cache import cache_features
-from hf_multimodal.training.output_folder import BUNDLE_MANIFEST, TRAINING_LOG
+from hf_multimodal.training.output_folder import TRAINING_LOG, is_bundle
 from hf_multimodal.training.row_source import RowSource, check_model_name
 from hf_multimodal.training.trainer import MultimodalTrainer
 
@@ -42,7 +42,7 @@ def process_state() -> PartialState:
 def _saved_as(model: str) -> str:
     """Names the class that a model was saved as; `?` where its configuration does not tell."""
     check_model_name(model)
-    if (Path(model) / BUNDLE_MANIFEST).is_file():
+    if is_bundle(model):
         raise ValueError(
             f"{model!r} is an exported bundle, without weights to load: predict, search, serve and open_predictor run "
             "it; give the model that it was exported from here."

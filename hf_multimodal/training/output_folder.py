@@ -18,6 +18,11 @@ BUNDLE_MANIFEST = "bundle.json"  # in the folder of an exported model, which has
 TRAINING_LOG = "training_log.json"  # what the Trainer logged, step by step
 
 
+def is_bundle(model: str) -> bool:
+    """Whether this is the folder of an exported model."""
+    return (Path(model) / BUNDLE_MANIFEST).is_file()
+
+
 def check_output_folder(folder: str | Path, *, overwrite: bool, resume: bool) -> None:
     """Checks whether a run may use the folder, without touching it.
 
